@@ -1,0 +1,146 @@
+"""The seam: what every part may ask of a resource API, whichever server stands behind it.
+
+Laws, tested by ``tests/contracts`` on every transport:
+
+- A write that returns is durable. A write that raises ``Timeout`` or ``ServiceUnavailable`` may or may not have happened.
+- Every error is an ``ApiError`` of ``kernel.errors``; connection loss is ``ServiceUnavailable``.
+- Objects that are returned are the caller's own: changing one changes nothing else.
+- ``watch`` gives every change after ``revision`` once and in order, and raises ``Expired`` where that cannot be done.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from beamhall.kernel.kinds import Kind
+from beamhall.kernel.objects import Object
+
+PatchType = Literal["merge", "json", "strategic"]
+"""Merge patch (RFC 7386), JSON patch (RFC 6902), strategic merge patch."""
+
+Propagation = Literal["", "Background", "Foreground", "Orphan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a kind a list or a watch means.
+
+    Attributes:
+        namespace: One namespace; empty: all.
+        labels: A label selector in the wire's text form, such as ``app=a,tier in (b,c)``; empty: all.
+        fields: A field selector, such as ``spec.nodeName=n1``; empty: all.
+    """
+
+    namespace: str = ""
+    labels: str = ""
+    fields: str = ""
+
+
+ALL = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list, all of it as it was at ``revision``.
+
+    Attributes:
+        items: The objects.
+        revision: The resourceVersion to watch from.
+        continue_: Ask for the next part with this; empty: this was the last.
+    """
+
+    items: Sequence[Object]
+    revision: str
+    continue_: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change. For ``BOOKMARK`` the object has nothing but ``metadata.resourceVersion``."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """Which part of a container's log is wanted, as in the ``pods/log`` subresource.
+
+    Attributes:
+        container: Name of the container; empty: the only one.
+        follow: Stay and give what is written later, until the container ends for good.
+        previous: The log of the run before the last restart.
+        timestamps: Put an RFC 3339 time before each line.
+        tail_lines: Only so many of the last lines.
+        since_s: Only lines younger than this.
+        limit_bytes: Stop after so many bytes.
+    """
+
+    container: str = ""
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    tail_lines: int | None = None
+    since_s: float | None = None
+    limit_bytes: int | None = None
+
+
+class Client(Protocol):
+    """Reads and writes objects of one cluster as one user."""
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
+        """Give an object. Raises ``NotFound``."""
+        ...
+
+    async def list(self, kind: Kind, selection: Selection = ALL, *, limit: int = 0, continue_: str = "") -> Page:
+        """List objects; ``limit`` 0 gives all at once. Raises ``Expired`` for an old ``continue_``."""
+        ...
+
+    def watch(
+        self, kind: Kind, selection: Selection = ALL, *, revision: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent]]:
+        """Follow changes after ``revision``.
+
+        The iterator ends when the server ends the watch; resume from the last event's resourceVersion. Raises
+        ``Expired`` on entering or while iterating when the revision is no longer kept.
+        """
+        ...
+
+    async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Object:
+        """Make an object. Raises ``AlreadyExists``, ``Invalid``, ``NotFound`` (no such namespace)."""
+        ...
+
+    async def replace(self, kind: Kind, obj: Mapping[str, Any], *, subresource: Literal["", "status"] = "") -> Object:
+        """Replace an object. Raises ``Conflict`` if it carries a resourceVersion that is not current."""
+        ...
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str,
+        patch: Mapping[str, Any] | Sequence[Any],
+        *,
+        type: PatchType = "merge",  # noqa: A002
+        subresource: Literal["", "status"] = "",
+    ) -> Object:
+        """Patch an object. ``metadata.uid`` and ``metadata.resourceVersion`` in the patch are preconditions."""
+        ...
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        grace_period_s: int | None = None,
+        propagation: Propagation = "",
+    ) -> None:
+        """Ask for deletion; it is complete when the object is gone. Raises ``NotFound``, ``Conflict`` (other uid)."""
+        ...
+
+    def logs(self, name: str, namespace: str, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Read a Pod's log. Raises ``NotFound``, ``BadRequest`` (no such container, or it has not started)."""
+        ...
