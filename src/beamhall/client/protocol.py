@@ -2,7 +2,7 @@
 
 Laws, tested by ``tests/contracts`` on every transport:
 
-- A write that returns is durable. A write that raises ``Timeout`` or ``ServiceUnavailable`` may or may not have happened.
+- A write that returns is durable. One that raises ``Timeout`` or ``ServiceUnavailable`` may or may not have happened.
 - Every error is an ``ApiError`` of ``kernel.errors``; connection loss is ``ServiceUnavailable``.
 - Objects that are returned are the caller's own: changing one changes nothing else.
 - ``watch`` gives every change after ``revision`` once and in order, and raises ``Expired`` where that cannot be done.

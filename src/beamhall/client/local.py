@@ -1,0 +1,189 @@
+"""The transport inside the process: a ``Client`` on the resource API's own handlers, with no HTTP between.
+
+``ResourceApi`` states what the API server offers; ``embedded.api`` implements it, and its HTTP surface uses the same
+methods, so that both transports mean the same. This module must not import the server. Next: ``http``, the other
+transport; ``tests/contracts`` holds both to the laws of ``protocol``.
+
+Where copies happen. Objects that come in are put through JSON once, which also turns tuples and other near-JSON into
+what HTTP would have carried. (Measured on a Pod of 1.7 KB: 17 microseconds; a recursive copy in Python takes 55,
+``copy.deepcopy`` 114.) Objects that go out of ``get``, ``list`` and the
+writes are not copied: ``ResourceApi`` has to make them for the call, which decoding rows of a store does anyway. The
+object of a watch event is one for all watchers, so it is copied here, for each of them.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
+from beamhall.kernel.errors import BadRequest
+from beamhall.kernel.identity import User
+from beamhall.kernel.kinds import Kind
+from beamhall.kernel.objects import Object
+
+_encode = msgspec.json.Encoder(
+    enc_hook=lambda value: dict(value) if isinstance(value, Mapping) else _refuse(value)
+).encode
+_decode = msgspec.json.Decoder().decode
+
+
+class ResourceApi(Protocol):
+    """The verbs of a resource API, as the server itself offers them; ``user`` says who asks.
+
+    Authorization, admission, validation and defaulting happen behind these methods. Laws beyond those of ``Client``:
+
+    - What is given in belongs to the API from then on; it may change and keep it.
+    - What ``get``, ``list``, ``create``, ``replace`` and ``patch`` return is given to nobody else and kept nowhere.
+    - The object of a watch event may be shared by all watchers: nobody changes it.
+    """
+
+    async def get(self, user: User, kind: Kind, name: str, namespace: str = "") -> Object:
+        """Give an object. Raises ``NotFound``."""
+        ...
+
+    async def list(
+        self, user: User, kind: Kind, selection: Selection = ALL, *, limit: int = 0, continue_: str = ""
+    ) -> Page:
+        """List objects; ``limit`` 0 gives all at once. Raises ``Expired`` for an old ``continue_``."""
+        ...
+
+    def watch(
+        self, user: User, kind: Kind, selection: Selection = ALL, *, revision: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent]]:
+        """Follow changes after ``revision``. Raises ``Expired`` on entering or while iterating."""
+        ...
+
+    async def create(self, user: User, kind: Kind, obj: Object) -> Object:
+        """Make an object. Raises ``AlreadyExists``, ``Invalid``, ``NotFound`` (no such namespace)."""
+        ...
+
+    async def replace(self, user: User, kind: Kind, obj: Object, *, subresource: Literal["", "status"] = "") -> Object:
+        """Replace an object. Raises ``Conflict`` if it carries a resourceVersion that is not current."""
+        ...
+
+    async def patch(  # noqa: PLR0913  the shape of Client.patch, and who asks
+        self,
+        user: User,
+        kind: Kind,
+        name: str,
+        namespace: str,
+        patch: Object | Sequence[Any],
+        *,
+        type: PatchType = "merge",  # noqa: A002
+        subresource: Literal["", "status"] = "",
+    ) -> Object:
+        """Patch an object. ``metadata.uid`` and ``metadata.resourceVersion`` in the patch are preconditions."""
+        ...
+
+    async def delete(  # noqa: PLR0913  the shape of Client.delete, and who asks
+        self,
+        user: User,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        grace_period_s: int | None = None,
+        propagation: Propagation = "",
+    ) -> None:
+        """Ask for deletion. Raises ``NotFound``, ``Conflict`` (other uid)."""
+        ...
+
+    def logs(
+        self, user: User, name: str, namespace: str, options: LogOptions
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Read a Pod's log. Raises ``NotFound``, ``BadRequest`` (no such container, or it has not started)."""
+        ...
+
+
+class LocalClient:
+    """The ``Client`` of one user on an API in the same process.
+
+    Args:
+        api: The API server's handlers.
+        user: On whose behalf everything is asked.
+    """
+
+    def __init__(self, api: ResourceApi, user: User) -> None:
+        self._api = api
+        self._user = user
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
+        """Give an object, as ``Client.get``."""
+        return await self._api.get(self._user, kind, name, namespace)
+
+    async def list(self, kind: Kind, selection: Selection = ALL, *, limit: int = 0, continue_: str = "") -> Page:
+        """List objects, as ``Client.list``."""
+        return await self._api.list(self._user, kind, selection, limit=limit, continue_=continue_)
+
+    @asynccontextmanager
+    async def watch(
+        self, kind: Kind, selection: Selection = ALL, *, revision: str
+    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        """Follow changes, as ``Client.watch``."""
+        async with self._api.watch(self._user, kind, selection, revision=revision) as events:
+            yield _owned(events)
+
+    async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Object:
+        """Make an object, as ``Client.create``."""
+        return await self._api.create(self._user, kind, _through_json(obj))
+
+    async def replace(self, kind: Kind, obj: Mapping[str, Any], *, subresource: Literal["", "status"] = "") -> Object:
+        """Replace an object, as ``Client.replace``."""
+        return await self._api.replace(self._user, kind, _through_json(obj), subresource=subresource)
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str,
+        patch: Mapping[str, Any] | Sequence[Any],
+        *,
+        type: PatchType = "merge",  # noqa: A002
+        subresource: Literal["", "status"] = "",
+    ) -> Object:
+        """Patch an object, as ``Client.patch``."""
+        mine = _through_json(patch)
+        return await self._api.patch(self._user, kind, name, namespace, mine, type=type, subresource=subresource)
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        grace_period_s: int | None = None,
+        propagation: Propagation = "",
+    ) -> None:
+        """Ask for deletion, as ``Client.delete``."""
+        await self._api.delete(
+            self._user, kind, name, namespace, uid=uid, grace_period_s=grace_period_s, propagation=propagation
+        )
+
+    def logs(self, name: str, namespace: str, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Read a Pod's log, as ``Client.logs``."""
+        return self._api.logs(self._user, name, namespace, options)
+
+
+async def _owned(events: AsyncIterator[WatchEvent]) -> AsyncIterator[WatchEvent]:
+    async for event in events:
+        yield WatchEvent(event.type, _decode(_encode(event.object)))
+
+
+def _through_json(value: Mapping[str, Any] | Sequence[Any]) -> Any:
+    """Make of a caller's value what the wire would carry.
+
+    Raises:
+        BadRequest: It holds something that JSON has no form for.
+    """
+    try:
+        return _decode(_encode(value))
+    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise BadRequest(f"the object cannot be written as JSON: {error}") from error
+
+
+def _refuse(value: object) -> Any:
+    raise TypeError(f"a value of type {type(value).__name__} has no form in JSON")
