@@ -2,7 +2,7 @@
 
 import ast
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -11,25 +11,31 @@ MAX_FILE_LINES = 450
 MAX_STATEMENTS = 40
 MAX_PARAMETERS = 6
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
 
 def _sources() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "src").rglob("*.py")):
         yield str(path.relative_to(ROOT)), path.read_text()
 
 
-def _functions(source: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+def _functions(source: str) -> Iterator[Function]:
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, Function):
             yield node
 
 
-def _n_statements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+def _n_statements(function: Function) -> int:
     return sum(isinstance(node, ast.stmt) for node in ast.walk(function)) - 1
 
 
-def _n_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+def _n_parameters(function: Function) -> int:
     names = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
     return len([name for name in names if name not in ("self", "cls")])
+
+
+def _over(count: Callable[[Function], int], limit: int) -> dict[str, int]:
+    return {f"{path}:{f.name}": n for path, text in _sources() for f in _functions(text) if (n := count(f)) > limit}
 
 
 def test_no_file_is_longer_than_450_lines() -> None:
@@ -38,16 +44,12 @@ def test_no_file_is_longer_than_450_lines() -> None:
 
 
 def test_no_function_is_longer_than_40_statements() -> None:
-    too_long = {
-        f"{path}:{f.name}": n for path, text in _sources() for f in _functions(text) if (n := _n_statements(f)) > MAX_STATEMENTS
-    }
+    too_long = _over(_n_statements, MAX_STATEMENTS)
     assert too_long.keys() - EXCEPTIONS["functions"].keys() == set(), too_long
 
 
 def test_no_function_takes_more_than_6_parameters() -> None:
-    too_many = {
-        f"{path}:{f.name}": n for path, text in _sources() for f in _functions(text) if (n := _n_parameters(f)) > MAX_PARAMETERS
-    }
+    too_many = _over(_n_parameters, MAX_PARAMETERS)
     assert too_many.keys() - EXCEPTIONS["functions"].keys() == set(), too_many
 
 
@@ -66,4 +68,6 @@ def test_catching_everything_stays_rare() -> None:
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")))
     }
-    assert len({path for path in places if not path.startswith("src/beamhall/embedded/agent/sandbox/child/")}) <= 3, places
+    # The sandbox's child code runs alone in a user's interpreter and is its own supervisor.
+    ours = {path for path in places if "/sandbox/child/" not in path}
+    assert len(ours) <= 3, ours

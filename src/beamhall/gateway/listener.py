@@ -1,0 +1,140 @@
+"""The port: plain HTTP and TLS on one listening socket, told apart by the first byte.
+
+Browsers and curl come by plain HTTP on loopback. kubectl and client-go send a kubeconfig's token over TLS only, so the
+same port answers TLS too, with a certificate of our own. A TLS client's first byte is 22, "handshake" (RFC 8446 §5.1);
+no HTTP request starts so. uvicorn's protocols do the rest; its ``Server`` is not used because it wakes ten times a second.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.server import ServerState
+
+_TLS_HANDSHAKE = b"\x16"
+_FIRST_BYTE_TIMEOUT_S = 30.0
+
+
+class PortInUse(Exception):
+    """Another process listens where this one was told to.
+
+    Its message says which address, and what to do.
+    """
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Open the listening socket.
+
+    Args:
+        host: Address or name of this machine.
+        port: TCP port; 0 takes any free one.
+
+    Raises:
+        PortInUse: Another process listens there.
+        OSError: The address is not one of this machine, or the port needs privileges.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as err:
+        listener.close()
+        if err.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"port {port} on {host} is in use by another program; choose another with --port (0: any free one)"
+            ) from err
+        raise
+    listener.listen(1024)
+    listener.setblocking(False)
+    return listener
+
+
+class Listener:
+    """Accepts connections and serves them with one ASGI application.
+
+    Args:
+        app: The application.
+        listener: A listening, non-blocking socket; closed at the end.
+        tls: The context for TLS connections.
+    """
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext) -> None:
+        self._config = uvicorn.Config(
+            app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+            server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
+        )  # fmt: skip
+        self._config.load()
+        self._state = ServerState()
+        self._listener = listener
+        self._tls = tls
+
+    async def run(self) -> None:
+        """Serve until cancelled, then let requests under way end for a second."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as connections:
+                while True:
+                    try:
+                        connection, _ = await loop.sock_accept(self._listener)
+                    except OSError as err:
+                        if err.errno not in (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED):
+                            raise
+                        await asyncio.sleep(0.1)  # out of files: wait for others to be closed
+                        continue
+                    connections.create_task(self._admit(connection))
+        finally:
+            self._listener.close()
+            await self._drain()
+
+    async def _admit(self, connection: socket.socket) -> None:
+        """Hand a connection to the HTTP protocol once its first byte tells plain from TLS."""
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        is_handed_over = False
+        # A client that leaves, or speaks neither, costs nothing but its connection.
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_FIRST_BYTE_TIMEOUT_S):
+                first = await _peek(connection)
+            if first:
+                is_handed_over = True
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    self._protocol, connection, ssl=self._tls if first == _TLS_HANDSHAKE else None
+                )
+        if not is_handed_over:
+            connection.close()
+
+    def _protocol(self) -> asyncio.Protocol:
+        factory = self._config.http_protocol_class
+        return factory(config=self._config, server_state=self._state, app_state={})  # type: ignore[call-arg]
+
+    async def _drain(self) -> None:
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                while tasks := set(self._state.tasks):
+                    await asyncio.wait(tasks)
+        for task in list(self._state.tasks):
+            task.cancel()
+
+
+async def _peek(connection: socket.socket) -> bytes:
+    """Wait until a connection is readable and look at its first byte, leaving it there; empty at its end."""
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+
+    def note() -> None:
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(connection, note)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(connection)
+    return connection.recv(1, socket.MSG_PEEK)
