@@ -2,7 +2,7 @@
 
 Browsers and curl come by plain HTTP on loopback. kubectl and client-go send a kubeconfig's token over TLS only, so the
 same port answers TLS too, with a certificate of our own. A TLS client's first byte is 22, "handshake" (RFC 8446 §5.1);
-no HTTP request starts so. uvicorn's protocols do the rest; its ``Server`` is not used because it wakes ten times a second.
+no HTTP request starts so. uvicorn's protocols do the rest; its ``Server`` is not used: it wakes ten times a second.
 """
 
 import asyncio

@@ -1,0 +1,119 @@
+"""The service's settings: one typed object, from defaults, a file, the environment and the command line."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+
+class SettingsError(Exception):
+    """A setting has a wrong name or value; the message says which, where, and what would be right."""
+
+
+def default_data_dir() -> Path:
+    """Give where everything is kept unless told otherwise: ``BEAMHALL_DATA``, or below the user's data directory."""
+    if configured := os.environ.get("BEAMHALL_DATA"):
+        return Path(configured)
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "beamhall"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every option, with a default that works.
+
+    Attributes:
+        data: Directory of everything that is kept. Its file ``config.yaml`` may set the other options.
+        host: Address to listen on.
+        port: TCP port; 0 takes any free one.
+        host_names: Names, besides localhost and addresses, under which browsers may call the service.
+        gpus: ``auto`` finds the machine's GPUs; a number simulates so many.
+        gpu_shares: How many Pods may share one GPU.
+        warm_start: Whether Python containers may start by forking a parent that has modules imported.
+        stop_pods: Whether stopping the service ends the Pods. If not, they run on and the next start adopts them.
+        allow_host_path: Whether Pods may mount directories of the host (``hostPath``).
+        pass_environment: Variables of the service's own environment that containers get too.
+        node_name: Name of the one node; empty: the host's name.
+        log_level: ``debug``, ``info``, ``warning`` or ``error``.
+        log_format: ``json``, ``text``, or ``auto``: text on a terminal.
+    """
+
+    data: Path = msgspec.field(default_factory=default_data_dir)
+    host: str = "127.0.0.1"
+    port: int = 8080
+    host_names: tuple[str, ...] = ()
+    gpus: str = "auto"
+    gpu_shares: int = 1
+    warm_start: bool = True
+    stop_pods: bool = False
+    allow_host_path: bool = False
+    pass_environment: tuple[str, ...] = (
+        "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TZ",
+    )  # fmt: skip
+    node_name: str = ""
+    log_level: str = "info"
+    log_format: str = "auto"
+
+
+_LISTS = ("host_names", "pass_environment")
+
+
+def load_settings(options: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Put the settings together.
+
+    Args:
+        options: What the command line said; None means that it said nothing.
+        environ: Where ``BEAMHALL_*`` is looked up.
+
+    Raises:
+        SettingsError: An option is unknown or its value does not fit.
+    """
+    said = {name: value for name, value in options.items() if value is not None}
+    data = Path(said.get("data") or environ.get("BEAMHALL_DATA") or default_data_dir()).expanduser().absolute()
+    file = data / "config.yaml"
+    merged = _from_file(file) | _from_environment(environ) | said | {"data": str(data)}
+    try:
+        settings = msgspec.convert(merged, Settings, strict=False, dec_hook=lambda cls, value: cls(value))
+    except msgspec.ValidationError as err:
+        raise SettingsError(f"{err}; settings come from {file}, BEAMHALL_* variables and options") from err
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if not 0 <= settings.port <= 65535:
+        raise SettingsError(f"port {settings.port} is outside 0-65535")
+    if settings.gpus != "auto" and not settings.gpus.isdecimal():
+        raise SettingsError(f"gpus is {settings.gpus!r}; write auto, or a number to simulate so many")
+    if settings.gpu_shares < 1:
+        raise SettingsError(f"gpu_shares is {settings.gpu_shares}; write 1 or more")
+    if settings.log_level not in ("debug", "info", "warning", "error"):
+        raise SettingsError(f"log_level is {settings.log_level!r}; write debug, info, warning or error")
+    if settings.log_format not in ("auto", "json", "text"):
+        raise SettingsError(f"log_format is {settings.log_format!r}; write auto, json or text")
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
+    except FileNotFoundError:
+        return {}
+    except (OSError, yaml.YAMLError) as err:
+        raise SettingsError(f"cannot read {file}: {err}") from err
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{file} must hold settings as `name: value` lines")
+    return content
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in Settings.__struct_fields__:
+        value = environ.get(f"BEAMHALL_{name.upper()}")
+        if value is not None:
+            found[name] = [v for v in value.split(",") if v] if name in _LISTS else value
+    return found

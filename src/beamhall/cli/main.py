@@ -1,0 +1,71 @@
+"""The root command. Commands are imported when they are called: ``beamhall kubeconfig`` must not load a server."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+from beamhall import __version__
+
+_COMMANDS: Mapping[str, str] = {
+    "up": "Start the service, and stop it cleanly on Ctrl-C.",
+    "demo": "Start a fresh service and train a network on it, from nothing to a result.",
+    "kubeconfig": "Print a kubeconfig for this service, for kubectl and SDKs.",
+    "doctor": "Say what is wrong with this installation, and how to mend it.",
+    "images": "List, prepare and add images: the Python environments that Pods run in.",
+    "explain": "Say what was done to an object, and why.",
+    "operator": "Run the same controllers on a real Kubernetes cluster.",
+}
+
+
+class _Commands(click.Group):
+    """Finds each command in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"beamhall.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="beamhall")
+def root() -> None:
+    """Beamhall: notebooks, pipelines, tuning, training and serving for a laboratory, in one process.
+
+    \b
+    First steps:
+      beamhall demo                        see a real training job from start to end
+      beamhall up                          start the service on this machine
+      beamhall kubeconfig > ~/.kube/beamhall
+      KUBECONFIG=~/.kube/beamhall kubectl create -f job.yaml
+
+    Everything is kept under one data directory (--data, BEAMHALL_DATA; default ~/.local/share/beamhall).
+    """
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are one line, not a traceback."""
+    from beamhall.app.datadir import DataDirectoryInUse  # noqa: PLC0415
+    from beamhall.app.settings import SettingsError  # noqa: PLC0415
+    from beamhall.kernel.errors import ApiError  # noqa: PLC0415
+
+    try:
+        root(standalone_mode=False)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(err.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except (ApiError, DataDirectoryInUse, SettingsError, OSError) as err:
+        click.echo(f"beamhall: {err}", err=True)
+        sys.exit(1)
