@@ -1,0 +1,37 @@
+"""Fixtures for every test: a running service as a user runs it."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service import ServiceProcess
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[Callable[..., ServiceProcess]]:
+    """Give a maker of services on this test's directory; they and their Pods are ended with the test."""
+    made: list[ServiceProcess] = []
+
+    def make(*options: str, name: str = "data") -> ServiceProcess:
+        service = ServiceProcess(tmp_path / name, "--stop-pods", *options)
+        service.data.mkdir(exist_ok=True)
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        if service.process is not None:
+            service.stop()
+        for pid in service.processes():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def service(make_service: Callable[..., ServiceProcess]) -> ServiceProcess:
+    """Give a running service."""
+    service = make_service()
+    service.start()
+    return service
