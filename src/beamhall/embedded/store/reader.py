@@ -1,0 +1,216 @@
+"""Queries on committed state. They are synchronous and short; each sees one consistent snapshot.
+
+Reads never wait for the writer (WAL). Any thread may call, so that a very long list can leave the loop. What is read
+may be newer, by a moment, than what watchers were told: listings name their own revision. Read ``watch`` next.
+"""
+
+import heapq
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+
+from beamhall.embedded.store.tables import connect, decode
+from beamhall.embedded.store.watch import Change
+from beamhall.kernel.errors import Expired
+from beamhall.kernel.objects import Object
+
+_REVISION = "SELECT max(coalesce((SELECT max(revision) FROM log), 0), revision), revision FROM compacted"
+_GET = (
+    "SELECT l.revision, l.value FROM current c JOIN log l ON l.revision = c.revision"
+    " WHERE c.resource = ? AND c.namespace = ? AND c.name = ?"
+)
+# CROSS JOIN fixes the order of the loops: along the index of ``current``, so that LIMIT ends it early.
+_LIST = (
+    "SELECT c.namespace, c.name, c.revision, l.value FROM current c CROSS JOIN log l ON l.revision = c.revision"
+    " WHERE c.resource = ?{scope} AND c.revision <= ? ORDER BY c.namespace, c.name LIMIT ?"
+)
+# The versions that were current at a revision and have been superseded or deleted since.
+_SINCE_CHANGED = (
+    "SELECT p.namespace, p.name, p.revision, p.value FROM log s JOIN log p ON p.revision = s.previous"
+    " WHERE s.resource = ? AND s.revision > ? AND s.previous > 0 AND s.previous <= ?"
+)
+_CHANGES = (
+    "SELECT l.revision, l.namespace, l.name, l.previous, l.value, p.value FROM log l"
+    " LEFT JOIN log p ON l.previous > 0 AND p.revision = l.previous"
+    " WHERE l.resource = ? AND l.revision > ?{scope} ORDER BY l.revision LIMIT ?"
+)
+
+
+_Row = tuple[str, str, int, bytes]
+"""namespace, name, revision, value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which part of a resource's objects a listing wants.
+
+    Attributes:
+        resource: Such as ``pods``.
+        namespace: One namespace; empty: all.
+        limit: At most so many; 0: all.
+        after: (namespace, name) of the last object of the page before.
+        at_revision: The state as it was then; 0: now.
+    """
+
+    resource: str
+    namespace: str = ""
+    limit: int = 0
+    after: tuple[str, str] | None = None
+    at_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Objects in order of namespace and name, all as they were at ``revision``; they belong to the caller.
+
+    Attributes:
+        items: The objects.
+        revision: Watch from here to see every later change.
+        continue_: (namespace, name) to go on after, with ``at_revision=revision``; None: this was the last page.
+    """
+
+    items: Sequence[Object]
+    revision: int
+    continue_: tuple[str, str] | None = None
+
+
+class Reader:
+    """Reads from a few connections, one for each reading thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Close every connection; one that is still reading closes its own at its end."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = connect(self._path)
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+            if self._is_closed:
+                self.close()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[tuple[sqlite3.Connection, int, int]]:
+        """Give a connection inside a read transaction, the revision that it sees, and the compacted revision."""
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                revision, compacted = connection.execute(_REVISION).fetchone()
+                yield connection, revision, compacted
+            finally:
+                connection.execute("ROLLBACK")
+
+    def revisions(self) -> tuple[int, int]:
+        """Give the last committed revision, and the revision before which changes are no longer kept."""
+        with self._connection() as connection:
+            revision, compacted = connection.execute(_REVISION).fetchone()
+            return revision, compacted
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        """Give a fresh object, or None."""
+        with self._connection() as connection:
+            row = connection.execute(_GET, (resource, namespace, name)).fetchone()
+        return None if row is None else decode(row[1], row[0])
+
+    def list(self, wanted: Range) -> Listing:
+        """Give a range of objects as they are, or were at ``wanted.at_revision``.
+
+        Raises:
+            Expired: That revision is no longer kept, or is not of this store.
+        """
+        scope, arguments = _scope(wanted)
+        with self._snapshot() as (connection, revision, compacted):
+            at = wanted.at_revision or revision
+            check_kept(at, revision, compacted)
+            limit = wanted.limit + 1 if wanted.limit else -1
+            query = _LIST.format(scope=scope)
+            rows = connection.execute(query, (wanted.resource, *arguments, at, limit)).fetchall()
+            if at < revision:
+                rows = _merged(rows, self._changed_since(connection, wanted, at))
+        if not wanted.limit or len(rows) <= wanted.limit:
+            return Listing([decode(value, number) for _, _, number, value in rows], at)
+        del rows[wanted.limit :]
+        return Listing([decode(value, number) for _, _, number, value in rows], at, (rows[-1][0], rows[-1][1]))
+
+    def _changed_since(self, connection: sqlite3.Connection, wanted: Range, at: int) -> Sequence[_Row]:
+        def is_wanted(row: _Row) -> bool:
+            in_namespace = not wanted.namespace or row[0] == wanted.namespace
+            return in_namespace and (wanted.after is None or (row[0], row[1]) > wanted.after)
+
+        return sorted(filter(is_wanted, connection.execute(_SINCE_CHANGED, (wanted.resource, at, at))))
+
+    def owned_by(self, uid: str) -> Sequence[tuple[str, str, str]]:
+        """Give (resource, namespace, name) of every object that has an owner reference with this uid."""
+        with self._connection() as connection:
+            query = "SELECT resource, namespace, name FROM owners WHERE uid = ? ORDER BY 1, 2, 3"
+            return connection.execute(query, (uid,)).fetchall()
+
+    def count(self, resource: str) -> int:
+        """Give the number of objects of a resource."""
+        with self._connection() as connection:
+            (number,) = connection.execute("SELECT count(*) FROM current WHERE resource = ?", (resource,)).fetchone()
+            return int(number)
+
+    def resources(self) -> Sequence[str]:
+        """Give the resources that have objects, in order."""
+        with self._connection() as connection:
+            return [row[0] for row in connection.execute("SELECT DISTINCT resource FROM current ORDER BY 1")]
+
+    def changes(self, resource: str, namespace: str, since: int, limit: int) -> tuple[Sequence[Change], int]:
+        """Give the first changes after a revision, and the revision up to which that is complete.
+
+        Raises:
+            Expired: Changes since then are no longer kept, or the revision is not of this store.
+        """
+        scope, arguments = (" AND l.namespace = ?", (namespace,)) if namespace else ("", ())
+        with self._snapshot() as (connection, revision, compacted):
+            check_kept(since, revision, compacted)
+            rows = connection.execute(_CHANGES.format(scope=scope), (resource, since, *arguments, limit)).fetchall()
+        changes = [Change(resource, row[1], row[2], (row[0], row[4]), (row[3], row[5])) for row in rows]
+        return changes, revision if len(changes) < limit else changes[-1].revision
+
+
+def check_kept(wanted: int, revision: int, compacted: int) -> None:
+    """Refuse a revision that is too old, or that this store has not reached.
+
+    A revision ahead of ours comes from a client that knew an earlier life of the data directory: it has to list afresh.
+
+    Raises:
+        Expired: As said.
+    """
+    if wanted < compacted:
+        raise Expired(f"too old resource version: {wanted} ({compacted}); list afresh")
+    if wanted > revision:
+        raise Expired(f"resource version {wanted} is not of this store, which is at {revision}; list afresh")
+
+
+def _scope(wanted: Range) -> tuple[str, tuple[str, ...]]:
+    if wanted.namespace and wanted.after:
+        return " AND c.namespace = ? AND c.name > ?", (wanted.namespace, wanted.after[1])
+    if wanted.namespace:
+        return " AND c.namespace = ?", (wanted.namespace,)
+    if wanted.after:
+        return " AND (c.namespace, c.name) > (?, ?)", wanted.after
+    return "", ()
+
+
+_position: Callable[[_Row], tuple[str, str]] = itemgetter(0, 1)
+
+
+def _merged(rows: Sequence[_Row], others: Sequence[_Row]) -> list[_Row]:
+    return list(heapq.merge(rows, others, key=_position))
