@@ -1,0 +1,251 @@
+"""The node agent: the kubelet of this machine. It makes Pods that are bound to its node run, and reports them.
+
+``Agent.run`` follows Pods and Services and gives each Pod a worker (``pods``). It reaches everything through a
+``Client`` and must not know the API server, the store or the controllers.
+
+Read next: ``lifecycle`` (what to do), ``status`` (what to report), ``pods`` (doing it), ``sandbox`` (processes).
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from beamhall.client.protocol import Client
+from beamhall.client.reflector import Removed, Replaced, Upserted, reflect
+from beamhall.embedded.agent.devices import Devices, find_gpus
+from beamhall.embedded.agent.directory import PodDirectory, pod_directories
+from beamhall.embedded.agent.events import EventRecorder
+from beamhall.embedded.agent.facts import has_ended, spec_of
+from beamhall.embedded.agent.images import Catalog
+from beamhall.embedded.agent.launching import passed_variables
+from beamhall.embedded.agent.lifecycle import grace_period_s
+from beamhall.embedded.agent.network import Addresses, Names
+from beamhall.embedded.agent.node import NodeReporter, allocatable_of, node_object, read_machine
+from beamhall.embedded.agent.pods import PodWorker, Tools
+from beamhall.embedded.agent.sandbox import Sandboxes
+from beamhall.embedded.agent.settings import AgentSettings
+from beamhall.embedded.agent.volumes import Roots
+from beamhall.kernel.clock import Clock
+from beamhall.kernel.kinds import POD, SERVICE
+from beamhall.kernel.objects import Object, name_of, namespace_of, uid_of
+
+_HOSTS_DELAY_S = 0.02
+
+
+class Agent:
+    """Runs the Pods of one node as local processes.
+
+    Args:
+        client: The API, as the node's user.
+        catalog: Gives the environment that stands for an image.
+        directory: The data directory; ``pods``, ``volumes`` and ``network`` in it are the agent's.
+        settings: What can be set.
+        clock: The time.
+        sandboxes: Starts processes; None: makes its own.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        catalog: Catalog,
+        directory: Path,
+        settings: AgentSettings,
+        clock: Clock,
+        sandboxes: Sandboxes | None = None,
+    ) -> None:
+        self.node_name = settings.node_name or os.uname().nodename.lower()
+        self._client = client
+        self._catalog = catalog
+        self._directory = directory
+        self._settings = settings
+        self._clock = clock
+        self._sandboxes = sandboxes or Sandboxes()
+        self._workers: dict[str, PodWorker] = {}
+        self._unbound: set[str] = set()
+        self._ready = asyncio.Event()
+        self._services_seen = asyncio.Event()
+        self._stale = asyncio.Event()
+        self._tools: Tools | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node is registered and every Pod of before is watched again."""
+        return self._ready.is_set()
+
+    async def wait_ready(self) -> None:
+        """Wait until ``ready``."""
+        await self._ready.wait()
+
+    def worker_of(self, uid: str) -> PodWorker | None:
+        """Give the worker of a Pod, if it is on this node."""
+        return self._workers.get(uid)
+
+    @property
+    def n_running_pods(self) -> int:
+        """How many Pods have processes now."""
+        return sum(worker.is_running for worker in self._workers.values())
+
+    async def run(self) -> None:
+        """Work until cancelled. Pods go on running then, and are taken over by the next ``run``."""
+        async with contextlib.AsyncExitStack() as stack:
+            await self._sandboxes.start()
+            stack.push_async_callback(self._sandboxes.close)
+            tools = self._tools = await self._make_tools()
+            self._restore(tools)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(tools.recorder.run())
+                tasks.create_task(self._keep_node(tools))
+                tasks.create_task(self._follow_services(tools))
+                tasks.create_task(self._keep_names(tools))
+                await self._services_seen.wait()
+                await self._follow_pods(tools, tasks)
+
+    async def stop_pods(self, reason: str = "Terminated", message: str = "") -> None:
+        """End every Pod for good, each within its grace period, and wait until that is reported."""
+        message = message or "Pod was terminated in response to imminent node shutdown."
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.stop(reason, message, grace_period_s(worker.pod))
+        for worker in workers:
+            await worker.wait_stopped()
+
+    async def _make_tools(self) -> Tools:
+        gpus = await asyncio.to_thread(find_gpus, self._settings.gpus)
+        machine = await asyncio.to_thread(read_machine, self._directory)
+        devices = Devices(gpus, self._settings.gpu_shared_by)
+        self._node = node_object(self.node_name, machine, devices, self._settings.max_pods)
+        return Tools(
+            client=self._client,
+            catalog=self._catalog,
+            sandboxes=self._sandboxes,
+            recorder=EventRecorder(self._client, self._clock, self.node_name),
+            clock=self._clock,
+            settings=self._settings,
+            addresses=Addresses(self._settings.pod_network),
+            names=Names(self._directory / "network", _host_names()),
+            devices=devices,
+            roots=Roots(self._directory / "volumes", self._settings.allow_host_path),
+            allocatable=allocatable_of(machine, devices, self._settings.max_pods),
+            passed=passed_variables(self._settings, os.environ),
+        )
+
+    @property
+    def _pods(self) -> Path:
+        return self._directory / "pods"
+
+    def _restore(self, tools: Tools) -> None:
+        """Take in addresses and GPUs that Pods had before, ahead of giving out any."""
+        for own in pod_directories(self._pods):
+            snapshot = own.snapshot()
+            if snapshot is not None:
+                tools.addresses.restore(own.uid, snapshot.address)
+                tools.devices.restore(own.uid, own.devices())
+
+    async def _keep_node(self, tools: Tools) -> None:
+        reporter = NodeReporter(self._client, self._clock, self._settings, self._node)
+        await reporter.register()
+        await reporter.beat()
+
+    async def _follow_services(self, tools: Tools) -> None:
+        async with aclosing(reflect(self._client, SERVICE)) as changes:
+            async for change in changes:
+                match change:
+                    case Replaced(services):
+                        tools.names.set_services(services)
+                        self._services_seen.set()
+                    case Upserted(service):
+                        tools.names.set_service(service)
+                    case Removed(service):
+                        tools.names.remove_service((namespace_of(service), name_of(service)))
+                    case _:
+                        continue
+                self._stale.set()
+
+    async def _keep_names(self, tools: Tools) -> None:
+        """Rewrite hosts files a moment after something changed, so that a burst is written once."""
+        while True:
+            await self._stale.wait()
+            await asyncio.sleep(_HOSTS_DELAY_S)
+            self._stale.clear()
+            tools.names.flush()
+
+    async def _follow_pods(self, tools: Tools, tasks: asyncio.TaskGroup) -> None:
+        """Follow all Pods: those that are not bound yet get an address, so that names resolve once they start."""
+        async with aclosing(reflect(self._client, POD)) as changes:
+            async for change in changes:
+                match change:
+                    case Replaced(pods):
+                        self._replace(tools, tasks, pods)
+                    case Upserted(pod):
+                        self._see(tools, tasks, pod)
+                    case Removed(pod):
+                        self._lose(tools, uid_of(pod))
+                    case _:
+                        continue
+                self._stale.set()
+
+    def _replace(self, tools: Tools, tasks: asyncio.TaskGroup, pods: Sequence[Object]) -> None:
+        there = {uid_of(pod) for pod in pods}
+        for uid in [uid for uid in (*self._workers, *self._unbound) if uid not in there]:
+            self._lose(tools, uid)
+        for pod in pods:
+            self._see(tools, tasks, pod)
+        if not self._ready.is_set():
+            self._end_forgotten(tools, tasks, there)
+            self._ready.set()
+
+    def _end_forgotten(self, tools: Tools, tasks: asyncio.TaskGroup, there: set[str]) -> None:
+        """End Pods whose objects went while nobody looked; only their directories tell of them."""
+        for own in pod_directories(self._pods):
+            if own.uid in there or own.uid in self._workers:
+                continue
+            snapshot = own.snapshot()
+            if snapshot is None:
+                own.remove()
+            else:
+                worker = PodWorker(snapshot.pod, own, tools, gone_at=self._clock.now())
+                self._begin(worker, tasks)
+
+    def _see(self, tools: Tools, tasks: asyncio.TaskGroup, pod: Object) -> None:
+        uid = uid_of(pod)
+        node = spec_of(pod).get("nodeName")
+        if node and node != self.node_name:
+            return
+        address = "" if has_ended(pod) else tools.addresses.of(uid)
+        tools.names.set_pod(pod, address)
+        if not node:
+            self._unbound.add(uid)
+            return
+        self._unbound.discard(uid)
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.update(pod)
+        else:
+            self._begin(PodWorker(pod, PodDirectory(self._pods, uid), tools), tasks)
+
+    def _lose(self, tools: Tools, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.vanish()
+        elif uid in self._unbound:
+            self._unbound.discard(uid)
+            tools.names.remove_pod(uid)
+            tools.addresses.release(uid)
+
+    def _begin(self, worker: PodWorker, tasks: asyncio.TaskGroup) -> None:
+        self._workers[worker.own.uid] = worker
+        tasks.create_task(self._work(worker))
+
+    async def _work(self, worker: PodWorker) -> None:
+        await worker.run()
+        self._workers.pop(worker.own.uid, None)
+
+
+def _host_names() -> str:
+    try:
+        return Path("/etc/hosts").read_text(encoding="utf-8")
+    except OSError:
+        return "127.0.0.1\tlocalhost\n"

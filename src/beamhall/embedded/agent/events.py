@@ -1,0 +1,178 @@
+"""Events about Pods, as a kubelet records them: same names for same things, counted, bounded in rate.
+
+An event's name follows from what it says, so that repeating it counts up instead of making another, even after a
+restart. Recording never waits and never fails its caller: events are for people, and too many of them are dropped.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from beamhall.client.protocol import Client
+from beamhall.kernel.clock import Clock, format_time
+from beamhall.kernel.errors import AlreadyExists, ApiError, NotFound
+from beamhall.kernel.kinds import EVENT
+from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
+
+_QUEUE_LIMIT = 2000
+_REMEMBERED = 4096
+_BURST = 30
+_REFILL_S = 10.0
+_MESSAGE_LIMIT = 1024
+
+
+@dataclass(slots=True)
+class _Series:
+    count: int
+    first: str
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    name: str
+    event: Object
+
+
+@dataclass(slots=True)
+class EventRecorder:
+    """Writes Events about Pods of one node.
+
+    Attributes:
+        client: Where they are written.
+        clock: Gives the times.
+        host: The node's name.
+    """
+
+    client: Client
+    clock: Clock
+    host: str
+    _queue: deque[_Note] = field(default_factory=deque)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _series: OrderedDict[tuple[str, str], _Series] = field(default_factory=OrderedDict)
+    _buckets: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
+
+    def normal(self, pod: ReadOnlyObject, reason: str, message: str, *, container: str = "", slot: str = "") -> None:
+        """Record that something went its way. Arguments as for ``warning``."""
+        self._record(pod, ("Normal", reason, message), container, slot)
+
+    def warning(self, pod: ReadOnlyObject, reason: str, message: str, *, container: str = "", slot: str = "") -> None:
+        """Record that something is wrong.
+
+        Args:
+            pod: What it is about.
+            reason: One word in CamelCase.
+            message: What and, where it helps, what to do.
+            container: The container it is about, as ``spec.containers{name}``; empty: the Pod as a whole.
+            slot: Events with the same slot are one event whose message changes, for progress.
+        """
+        self._record(pod, ("Warning", reason, message), container, slot)
+
+    async def run(self) -> None:
+        """Write what is recorded, one after another, for ever."""
+        while True:
+            while self._queue:
+                await self._write(self._queue.popleft())
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def flush(self) -> None:
+        """Write what is still waiting; for the end of the service."""
+        while self._queue:
+            await self._write(self._queue.popleft())
+
+    def _record(
+        self, pod: ReadOnlyObject, said: tuple[Literal["Normal", "Warning"], str, str], container: str, slot: str
+    ) -> None:
+        if len(self._queue) >= _QUEUE_LIMIT or not self._is_allowed(uid_of(pod)):
+            return
+        kind, reason, message = said
+        path = f"spec.containers{{{container}}}" if container else ""
+        digest = hashlib.sha256("\0".join((uid_of(pod), kind, reason, slot or message, path)).encode()).hexdigest()
+        moment = format_time(self.clock.now())
+        about = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": namespace_of(pod),
+            "name": name_of(pod),
+            "uid": uid_of(pod),
+        }
+        event: Object = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{name_of(pod)}.{digest[:16]}", "namespace": namespace_of(pod)},
+            "involvedObject": about | ({"fieldPath": path} if path else {}),
+            "reason": reason,
+            "message": message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…",
+            "type": kind,
+            "count": 1,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "source": {"component": "kubelet", "host": self.host},
+            "reportingComponent": "kubelet",
+            "reportingInstance": self.host,
+        }
+        self._queue.append(_Note(f"{name_of(pod)}.{digest[:16]}", event))
+        self._wake.set()
+
+    def _is_allowed(self, uid: str) -> bool:
+        """Take a token of the Pod's bucket: a burst, then one every few seconds."""
+        moment = self.clock.monotonic()
+        bucket = self._buckets.setdefault(uid, _Bucket(_BURST, moment))
+        self._buckets.move_to_end(uid)
+        if len(self._buckets) > _REMEMBERED:
+            self._buckets.popitem(last=False)
+        bucket.tokens = min(_BURST, bucket.tokens + (moment - bucket.at) / _REFILL_S)
+        bucket.at = moment
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    async def _write(self, note: _Note) -> None:
+        """Make the event, or count it up. What the API refuses is dropped: nobody's work depends on an event."""
+        namespace = note.event["metadata"]["namespace"]
+        known = self._series.get((namespace, note.name))
+        try:
+            if known is None:
+                known = await self._create(note, namespace)
+            if known is not None:
+                await self._count_up(note, namespace, known)
+        except ApiError:
+            self._series.pop((namespace, note.name), None)
+
+    async def _create(self, note: _Note, namespace: str) -> _Series | None:
+        try:
+            await self.client.create(EVENT, note.event)
+        except AlreadyExists:
+            there = await self.client.get(EVENT, note.name, namespace)
+            first = str(there.get("firstTimestamp") or note.event["firstTimestamp"])
+            return self._remember(note.name, namespace, _Series(int(there.get("count") or 1), first))
+        self._remember(note.name, namespace, _Series(1, note.event["firstTimestamp"]))
+        return None
+
+    async def _count_up(self, note: _Note, namespace: str, known: _Series) -> None:
+        known.count += 1
+        patch = {
+            "count": known.count,
+            "message": note.event["message"],
+            "lastTimestamp": note.event["lastTimestamp"],
+        }
+        try:
+            await self.client.patch(EVENT, note.name, namespace, patch)
+        except NotFound:  # it was deleted, or aged out: begin anew
+            self._series.pop((namespace, note.name), None)
+            await self._create(note, namespace)
+
+    def _remember(self, name: str, namespace: str, series: _Series) -> _Series:
+        self._series[namespace, name] = series
+        if len(self._series) > _REMEMBERED:
+            self._series.popitem(last=False)
+        return series

@@ -1,0 +1,162 @@
+"""From a container of a Pod to the specification of its processes.
+
+``read_sources`` asks the API for what the container refers to; ``container_spec`` puts everything together. What runs
+afterwards is ``sandbox``'s; when it runs is ``lifecycle``'s.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beamhall.client.protocol import Client
+from beamhall.embedded.agent.directory import PodDirectory, safe_name
+from beamhall.embedded.agent.environment import (
+    Data,
+    Place,
+    Sources,
+    command_line,
+    complete_variables,
+    cpu_count,
+    expand,
+    references,
+    user_variables,
+)
+from beamhall.embedded.agent.facts import spec_of
+from beamhall.embedded.agent.images import Prepared
+from beamhall.embedded.agent.network import hostname_of
+from beamhall.embedded.agent.sandbox import ContainerSpec, WarmStart
+from beamhall.embedded.agent.settings import AgentSettings
+from beamhall.embedded.agent.volumes import Roots, decode_secret, mounts_of
+from beamhall.kernel.errors import NotFound
+from beamhall.kernel.kinds import CONFIG_MAP, SECRET
+from beamhall.kernel.objects import ReadOnlyObject, namespace_of
+
+_AT_IMPORT = ("LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+"""Variables of a container that modules look at while they are imported, so that a warm parent needs them too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a container stands on.
+
+    Attributes:
+        own: The Pod's directory.
+        roots: Where volumes may be.
+        prepared: The environment that stands for the image.
+        address: The Pod's address.
+        hosts_file: Its names.
+        gpus: GPUs it was given.
+        settings: The agent's.
+        passed: Variables of the host that are passed on.
+    """
+
+    own: PodDirectory
+    roots: Roots
+    prepared: Prepared
+    address: str
+    hosts_file: Path | None
+    gpus: Sequence[str]
+    settings: AgentSettings
+    passed: Mapping[str, str]
+
+
+def passed_variables(settings: AgentSettings, host: Mapping[str, str]) -> Mapping[str, str]:
+    """Choose the variables of the service's own environment that Pods get."""
+    return {name: host[name] for name in settings.passed_through if name in host} | dict(settings.env)
+
+
+def agent_fields(address: str, host_ip: str) -> Mapping[str, str]:
+    """Give the fields of a Pod that only the agent knows."""
+    return {
+        "status.podIP": address,
+        "status.podIPs": address,
+        "status.hostIP": host_ip,
+        "status.hostIPs": host_ip,
+    }
+
+
+async def read_sources(
+    client: Client,
+    pod: ReadOnlyObject,
+    container: Mapping[str, Any],
+    fields: Mapping[str, str],
+    allocatable: Mapping[str, str],
+) -> Sources:
+    """Read the ConfigMaps and Secrets that a container's variables come from."""
+    config_maps, secrets = references(container)
+    namespace = namespace_of(pod)
+    return Sources(
+        {name: await _config_map(client, name, namespace) for name in sorted(config_maps)},
+        {name: await _secret(client, name, namespace) for name in sorted(secrets)},
+        allocatable,
+        fields,
+    )
+
+
+def container_spec(
+    pod: ReadOnlyObject, container: Mapping[str, Any], attempt: int, ground: Ground, sources: Sources
+) -> ContainerSpec:
+    """Put together what is to be started. Makes the container's scratch directory if it needs one.
+
+    Raises:
+        ConfigError: The spec cannot be met as things are.
+    """
+    own, prepared, name = ground.own, ground.prepared, str(container["name"])
+    variables = user_variables(pod, container, sources)
+    place = Place(
+        bin=str(prepared.bin),
+        image_env=prepared.env,
+        image_path=prepared.image.path,
+        home=str(own.home),
+        tmp=str(own.tmp),
+        hostname=hostname_of(pod),
+        threads=cpu_count(container, len(os.sched_getaffinity(0))),
+        gpus=ground.gpus,
+        passed=ground.passed,
+    )
+    env = complete_variables(place, variables)
+    on_host = bool(spec_of(pod).get("hostNetwork"))
+    return ContainerSpec(
+        directory=own.attempt(name, attempt),
+        id=f"{own.uid}.{name}.{attempt}",
+        argv=command_line(container, variables, prepared.entrypoint, prepared.command),
+        env=env,
+        cwd=expand(str(container.get("workingDir") or ""), variables) or prepared.workdir or str(_scratch(own, name)),
+        mounts=mounts_of(pod, container, own, ground.roots, variables),
+        hostname=place.hostname,
+        address="" if on_host else ground.address,
+        hosts_file=ground.hosts_file,
+        warm=_warm(ground, env),
+    )
+
+
+def _warm(ground: Ground, env: Mapping[str, str]) -> WarmStart | None:
+    prepared = ground.prepared
+    if not prepared.warm or not ground.settings.warm_start:
+        return None
+    seen = {name: env[name] for name in _AT_IMPORT if name in env} | dict(prepared.env)
+    return WarmStart(python=prepared.python, modules=tuple(prepared.warm), env=seen)
+
+
+def _scratch(own: PodDirectory, name: str) -> Path:
+    path = own.path / ".scratch" / safe_name(name)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+async def _config_map(client: Client, name: str, namespace: str) -> Data | None:
+    try:
+        found = await client.get(CONFIG_MAP, name, namespace)
+    except NotFound:
+        return None
+    return {key: str(value) for key, value in (found.get("data") or {}).items()}
+
+
+async def _secret(client: Client, name: str, namespace: str) -> Data | None:
+    try:
+        found = await client.get(SECRET, name, namespace)
+    except NotFound:
+        return None
+    return {key: value.decode(errors="replace") for key, value in decode_secret(found).items()}

@@ -1,0 +1,453 @@
+"""One worker a Pod: it looks, asks ``lifecycle`` what to do, does it, and looks again.
+
+All of a Pod's state in memory belongs to its worker, and everything that matters is on disk too (``directory``), so a
+worker may be lost at any moment. What is decided and what is reported are pure (``lifecycle``, ``status``); this module
+only carries out. Next: ``agent``, which makes the workers.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from beamhall.client.protocol import Client
+from beamhall.embedded.agent.devices import Devices, gpus_wanted
+from beamhall.embedded.agent.directory import PodDirectory, Snapshot
+from beamhall.embedded.agent.environment import ConfigError
+from beamhall.embedded.agent.events import EventRecorder
+from beamhall.embedded.agent.facts import (
+    ContainerFacts,
+    Ending,
+    PodFacts,
+    Trouble,
+    containers,
+    has_ended,
+    init_containers,
+)
+from beamhall.embedded.agent.images import Catalog, Prepared
+from beamhall.embedded.agent.launching import Ground, agent_fields, container_spec, read_sources
+from beamhall.embedded.agent.lifecycle import (
+    BeginEnd,
+    CleanUp,
+    Delete,
+    Pace,
+    PrepareImage,
+    PrepareVolumes,
+    Start,
+    Step,
+    Terminate,
+    decide,
+    outcome,
+)
+from beamhall.embedded.agent.network import Addresses, Names
+from beamhall.embedded.agent.node import HOST_IP
+from beamhall.embedded.agent.reporting import StatusReporter
+from beamhall.embedded.agent.runs import Run, Runs
+from beamhall.embedded.agent.sandbox import Sandboxes, StartFailed
+from beamhall.embedded.agent.settings import AgentSettings
+from beamhall.embedded.agent.status import back_off_message, pod_status
+from beamhall.embedded.agent.volumes import (
+    Contents,
+    Roots,
+    VolumeError,
+    contents_needed,
+    make_volume,
+    remove_memory,
+    volumes_of,
+)
+from beamhall.kernel.clock import Clock
+from beamhall.kernel.errors import ApiError, NotFound
+from beamhall.kernel.kinds import POD
+from beamhall.kernel.objects import Object, name_of, namespace_of, revision_of, uid_of
+
+_PROGRESS_PERIOD_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every worker uses; made once by the agent.
+
+    Attributes:
+        client: The API.
+        catalog: Environments for images.
+        sandboxes: Starts and adopts processes.
+        recorder: Events.
+        clock: The time.
+        settings: The agent's.
+        addresses: Pod addresses.
+        names: Hosts files.
+        devices: GPUs.
+        roots: Where volumes may be.
+        allocatable: The node's resources.
+        passed: Variables of the host that Pods get.
+    """
+
+    client: Client
+    catalog: Catalog
+    sandboxes: Sandboxes
+    recorder: EventRecorder
+    clock: Clock
+    settings: AgentSettings
+    addresses: Addresses
+    names: Names
+    devices: Devices
+    roots: Roots
+    allocatable: Mapping[str, str]
+    passed: Mapping[str, str]
+
+    @property
+    def pace(self) -> Pace:
+        """The times that decisions depend on."""
+        return Pace(self.settings.restart, self.settings.minimum_grace_s)
+
+
+class PodWorker:
+    """Makes one Pod run and reports it, until its object and its processes are gone.
+
+    Args:
+        pod: The object as first seen.
+        own: Its directory.
+        tools: What it works with.
+        gone_at: When the object was seen to be gone, for a Pod that only its directory tells of.
+    """
+
+    def __init__(self, pod: Object, own: PodDirectory, tools: Tools, gone_at: datetime | None = None) -> None:
+        self.pod = pod
+        self.own = own
+        self._tools = tools
+        self._runs = Runs(own, tools.sandboxes, tools.clock, tools.settings.restart)
+        self._containers = {str(c["name"]): c for c in (*init_containers(pod), *containers(pod))}
+        self._facts = PodFacts(gone_at=gone_at)
+        self._prepared: dict[str, Prepared] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._troubles: dict[str, Trouble] = {}
+        self._volumes_trouble: Trouble | None = None
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._is_done = False
+        self._reporter = StatusReporter(tools.client, lambda: self.pod, self._status, self.update)
+
+    # -- what the agent tells it
+
+    def update(self, pod: Object) -> None:
+        """Take in a newer state of the object; an older one is ignored."""
+        if revision_of(pod) >= revision_of(self.pod):
+            self.pod = pod
+            self._wake.set()
+
+    def vanish(self) -> None:
+        """Take in that the object is gone."""
+        if self._facts.gone_at is None:
+            self._facts = replace(self._facts, gone_at=self._tools.clock.now())
+            self._wake.set()
+
+    def stop(self, reason: str, message: str, grace_s: float) -> None:
+        """End the Pod for good, for instance because the node stops."""
+        if self._facts.ending is None and not has_ended(self.pod):
+            kill_at = self._tools.clock.now() + timedelta(seconds=grace_s)
+            self._begin_end(Ending(kill_at, reason, message))
+            self._wake.set()
+
+    async def wait_stopped(self) -> None:
+        """Wait until nothing of the Pod runs and that is reported."""
+        while self._current().running() or not (self._is_done or has_ended(self.pod)):
+            self._idle.clear()
+            await self._idle.wait()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process of the Pod runs."""
+        return bool(self._current().running())
+
+    def runs_of(self, container: str) -> tuple[Run, ...]:
+        """Give the runs of a container that are kept, oldest first."""
+        return tuple(self._runs.of(container))
+
+    def status(self) -> Object:
+        """Give the status as it is on this machine, which the API may not have yet."""
+        return self._status()
+
+    # -- its loop
+
+    async def run(self) -> None:
+        """Work until the object is gone and the directory is removed."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            await self._take_on()
+            reporting = tasks.create_task(self._reporter.run())
+            while not self._is_done:
+                self._wake.clear()
+                decision = decide(self.pod, self._current(), self._tools.clock.now(), self._tools.pace)
+                for step in decision.steps:
+                    await self._carry_out(step)
+                self._reporter.notify()
+                self._idle.set()
+                if not decision.steps:
+                    self._let_go()
+                    await self._sleep_until(decision.wake_at)
+            for task in (reporting, *self._making.values()):
+                task.cancel()
+        self._idle.set()
+
+    async def _sleep_until(self, moment: datetime | None) -> None:
+        delay_s = None if moment is None else max(0.0, (moment - self._tools.clock.now()).total_seconds())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._wake.wait()
+
+    async def _take_on(self) -> None:
+        """Take over what is on disk of the Pod, or make its directory before anything else is done."""
+        tools, uid = self._tools, self.own.uid
+        snapshot = self.own.snapshot()
+        if snapshot is None:
+            address = "" if has_ended(self.pod) else tools.addresses.of(uid)
+            snapshot = Snapshot(self.pod, tools.clock.now(), address)
+            self._keep(snapshot)
+        else:
+            await self._runs.adopt(list(self._containers))
+            for name in self._containers:
+                for run in self._runs.of(name)[-1:]:
+                    self._watch(name, run)
+        self._facts = replace(
+            self._facts,
+            started_at=snapshot.started_at,
+            address=HOST_IP if (self.pod.get("spec") or {}).get("hostNetwork") else snapshot.address,
+            ending=self.own.ending(),
+            volumes_ready=not volumes_of(self.pod),
+        )
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        self.own.create(snapshot)
+        ran_before = any(s.get("containerID") for s in (self.pod.get("status") or {}).get("containerStatuses") or ())
+        if ran_before and not has_ended(self.pod):
+            message = f"the directory of this Pod is no longer on the node: {self.own.path}"
+            self.own.keep_ending(Ending(snapshot.started_at, "Lost", message))
+
+    def _current(self) -> PodFacts:
+        """Put together what is known now."""
+        known = {name: self._container_facts(name) for name in self._containers}
+        return replace(self._facts, containers=known, volumes_trouble=self._volumes_trouble)
+
+    def _container_facts(self, name: str) -> ContainerFacts:
+        prepared = self._prepared.get(name)
+        return ContainerFacts(
+            attempts=self._runs.attempts(name),
+            quick_ends=self._runs.quick_ends(name),
+            preparation="ready" if prepared is not None else "making" if name in self._making else "none",
+            image_id=prepared.prefix.name if prepared is not None else "",
+            trouble=self._troubles.get(name),
+        )
+
+    def _status(self) -> Object:
+        return pod_status(self.pod, self._current(), self._tools.clock.now(), self._tools.pace, HOST_IP)
+
+    def _let_go(self) -> None:
+        """Give back what a Pod that came to its end by itself no longer needs."""
+        if not self._tools.devices.given(self.own.uid):
+            return
+        facts = self._current()
+        if not facts.running() and (has_ended(self.pod) or outcome(self.pod, facts) is not None):
+            self._tools.devices.release(self.own.uid)
+            self.own.keep_devices({})
+
+    # -- its steps
+
+    async def _carry_out(self, step: Step) -> None:
+        match step:
+            case Start(name, number):
+                await self._start(name, number)
+            case PrepareImage(name):
+                self._prepare_image(name)
+            case PrepareVolumes():
+                await self._prepare_volumes()
+            case Terminate(name, kill_at):
+                self._terminate(name, kill_at)
+            case BeginEnd(ending):
+                self._begin_end(ending)
+            case Delete():
+                await self._delete()
+            case CleanUp():
+                await self._clean_up()
+
+    async def _start(self, name: str, number: int) -> None:
+        tools, container = self._tools, self._containers[name]
+        try:
+            ground = self._ground(name)
+            fields = agent_fields(self._facts.address, HOST_IP)
+            sources = await read_sources(tools.client, self.pod, container, fields, tools.allocatable)
+            spec = container_spec(self.pod, container, number, ground, sources)
+            run = await self._runs.launch(name, number, spec)
+        except ConfigError as error:
+            self._trouble(name, "CreateContainerConfigError", str(error), f"Error: {error}")
+        except (StartFailed, ApiError, OSError) as error:
+            self._trouble(name, "RunContainerError", str(error), f"Error: {error}")
+        else:
+            self._troubles.pop(name, None)
+            self._watch(name, run)
+            self._say_started(name, run)
+            if number > 1:
+                await asyncio.to_thread(self._runs.drop_old, name)
+
+    def _ground(self, name: str) -> Ground:
+        tools, container = self._tools, self._containers[name]
+        gpus = tools.devices.give(self.own.uid, container)
+        if gpus is None:
+            raise ConfigError(f"{gpus_wanted(container)} GPUs are asked for, and fewer are free; waiting for others")
+        if gpus:
+            self.own.keep_devices(tools.devices.given(self.own.uid))
+        return Ground(
+            own=self.own,
+            roots=tools.roots,
+            prepared=self._prepared[name],
+            address=self._facts.address,
+            hosts_file=tools.names.file(namespace_of(self.pod)),
+            gpus=gpus,
+            settings=tools.settings,
+            passed=tools.passed,
+        )
+
+    def _say_started(self, name: str, run: Run) -> None:
+        recorder = self._tools.recorder
+        end = run.sandbox.exit
+        if end is not None and end.reason == "StartError":
+            recorder.warning(self.pod, "Failed", f"Error: {end.message}", container=name)
+            return
+        recorder.normal(self.pod, "Created", f"Created container {name}", container=name)
+        recorder.normal(self.pod, "Started", f"Started container {name}", container=name)
+
+    def _watch(self, name: str, run: Run) -> None:
+        if run.sandbox.exit is None and self._tasks is not None:
+            self._tasks.create_task(self._wait_for_end(name, run))
+
+    async def _wait_for_end(self, name: str, run: Run) -> None:
+        await run.sandbox.wait()
+        delay_s = self._tools.settings.restart.delay_s(self._runs.quick_ends(name) - 1)
+        if delay_s > 0 and self._facts.ending is None and outcome(self.pod, self._current()) is None:
+            message = back_off_message(self.pod, name, delay_s).replace("back-off", "Back-off", 1)
+            self._tools.recorder.warning(self.pod, "BackOff", message, container=name, slot="restart")
+        self._wake.set()
+
+    def _prepare_image(self, name: str) -> None:
+        """Take the environment that stands, or begin to make it beside this loop."""
+        reference = str(self._containers[name].get("image") or "")
+        try:
+            image = self._tools.catalog.find(reference)
+        except ApiError as error:
+            self._image_trouble(name, reference, error.message)
+            return
+        prepared = self._tools.catalog.is_ready(image)
+        if prepared is not None:
+            self._prepared[name] = prepared
+            message = f'Container image "{reference}" already present on machine'
+            self._tools.recorder.normal(self.pod, "Pulled", message, container=name)
+            return
+        assert self._tasks is not None
+        self._troubles.pop(name, None)
+        self._making[name] = self._tasks.create_task(self._make_image(name, reference, image))
+
+    async def _make_image(self, name: str, reference: str, image: Any) -> None:
+        recorder = self._tools.recorder
+        recorder.normal(self.pod, "Pulling", f'Pulling image "{reference}"', container=name)
+        began = self._tools.clock.monotonic()
+        said = -_PROGRESS_PERIOD_S
+
+        def progress(text: str) -> None:
+            nonlocal said
+            moment = self._tools.clock.monotonic() - began
+            if moment - said >= _PROGRESS_PERIOD_S:
+                said = moment
+                recorder.normal(self.pod, "Pulling", text, container=name, slot="progress")
+
+        try:
+            prepared = await self._tools.catalog.prepare(image, progress)
+        except (ApiError, OSError) as error:
+            self._image_trouble(name, reference, str(error))
+        else:
+            self._prepared[name] = prepared
+            self._troubles.pop(name, None)
+            took_s = self._tools.clock.monotonic() - began
+            message = f'Successfully pulled image "{reference}" in {took_s:.1f}s (environment {prepared.environment})'
+            recorder.normal(self.pod, "Pulled", message, container=name)
+        self._making.pop(name, None)
+        self._wake.set()
+
+    def _image_trouble(self, name: str, reference: str, message: str) -> None:
+        before = self._troubles.get(name)
+        is_first = before is None or before.reason not in ("ErrImagePull", "ImagePullBackOff")
+        reason = "ErrImagePull" if is_first else "ImagePullBackOff"
+        text = message if is_first else f'Back-off pulling image "{reference}": {message}'
+        self._trouble(name, reason, text, f'Failed to pull image "{reference}": {message}')
+
+    def _trouble(self, name: str, reason: str, message: str, event: str) -> None:
+        before = self._troubles.get(name)
+        failures = before.failures + 1 if before is not None else 1
+        retry_at = self._tools.clock.now() + timedelta(seconds=self._tools.settings.retry.delay_s(failures))
+        self._troubles[name] = Trouble(reason, message, failures, retry_at)
+        self._tools.recorder.warning(self.pod, "Failed", event, container=name)
+
+    async def _prepare_volumes(self) -> None:
+        tools = self._tools
+        try:
+            contents = await self._volume_contents()
+            for volume in volumes_of(self.pod):
+                await asyncio.to_thread(make_volume, self.pod, volume, self.own, tools.roots, contents)
+        except (VolumeError, ApiError) as error:
+            failures = self._volumes_trouble.failures + 1 if self._volumes_trouble is not None else 1
+            retry_at = tools.clock.now() + timedelta(seconds=tools.settings.retry.delay_s(failures))
+            self._volumes_trouble = Trouble("FailedMount", str(error), failures, retry_at)
+            tools.recorder.warning(self.pod, "FailedMount", f"MountVolume.SetUp failed for {error}")
+        else:
+            self._volumes_trouble = None
+            self._facts = replace(self._facts, volumes_ready=True)
+
+    async def _volume_contents(self) -> Contents:
+        objects: dict[Any, Object | None] = {}
+        for kind, name in sorted(contents_needed(self.pod), key=str):
+            try:
+                objects[kind, name] = await self._tools.client.get(kind, name, namespace_of(self.pod))
+            except NotFound:
+                objects[kind, name] = None
+        return Contents(objects, agent_fields(self._facts.address, HOST_IP), self._tools.allocatable)
+
+    def _begin_end(self, ending: Ending) -> None:
+        self.own.keep_ending(ending)
+        self._facts = replace(self._facts, ending=ending)
+        if ending.reason == "DeadlineExceeded":
+            self._tools.recorder.normal(self.pod, "DeadlineExceeded", ending.message)
+
+    def _terminate(self, name: str, kill_at: datetime) -> None:
+        assert self._tasks is not None
+        if name not in self._facts.terminating and self._facts.gone_at is None:
+            self._tools.recorder.normal(self.pod, "Killing", f"Stopping container {name}", container=name)
+        self._facts = replace(self._facts, terminating={**self._facts.terminating, name: kill_at})
+        grace_s = max(0.0, (kill_at - self._tools.clock.now()).total_seconds())
+        self._tasks.create_task(self._kill(self._runs.of(name)[-1], grace_s))
+
+    async def _kill(self, run: Run, grace_s: float) -> None:
+        await run.sandbox.kill(grace_s)
+        self._wake.set()
+
+    async def _delete(self) -> None:
+        """Report how it ended, then drop the object; the reflector tells when that is done."""
+        await self._reporter.flush()
+        pod = self.pod
+        try:
+            await self._tools.client.delete(POD, name_of(pod), namespace_of(pod), uid=uid_of(pod), grace_period_s=0)
+        except NotFound:
+            self.vanish()
+        except ApiError:
+            await asyncio.sleep(1)
+        else:
+            self._facts = replace(self._facts, is_deletion_asked=True)
+
+    async def _clean_up(self) -> None:
+        uid = self.own.uid
+        self._tools.devices.release(uid)
+        self._tools.names.remove_pod(uid)
+        await asyncio.to_thread(self.own.remove)
+        await asyncio.to_thread(remove_memory, uid)
+        self._tools.addresses.release(uid)
+        self._is_done = True

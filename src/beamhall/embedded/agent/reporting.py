@@ -1,0 +1,100 @@
+"""Writing a Pod's status: the newest one counts, what is the same is not written, a final one is written once.
+
+``difference`` is pure. Must not know how statuses come about (``status``).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from beamhall.client.protocol import Client
+from beamhall.embedded.agent.facts import has_ended
+from beamhall.kernel.errors import ApiError, Conflict, NotFound
+from beamhall.kernel.kinds import POD
+from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
+
+_RETRY_FIRST_S = 0.2
+_RETRY_MAX_S = 10.0
+
+
+def difference(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> Object:
+    """Give the fields to be patched; None removes one. Fields that ``wanted`` does not name are left alone."""
+    return {key: value for key, value in wanted.items() if current.get(key) != value}
+
+
+class StatusReporter:
+    """Keeps one Pod's status in the API as it should be.
+
+    Args:
+        client: Where it is written.
+        pod: Gives the object as last seen.
+        wanted: Gives the status as it should be now.
+        take: Is given the object that a write returned.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        pod: Callable[[], ReadOnlyObject],
+        wanted: Callable[[], Object],
+        take: Callable[[Object], None],
+    ) -> None:
+        self._client = client
+        self._pod = pod
+        self._wanted = wanted
+        self._take = take
+        self._dirty = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._is_gone = False
+
+    def notify(self) -> None:
+        """Say that the status may have changed."""
+        self._dirty.set()
+
+    async def run(self) -> None:
+        """Write whenever it changed, for ever."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Bring the API up to date; returns when it is, or when the Pod is gone or has ended."""
+        delay_s = _RETRY_FIRST_S
+        while True:
+            try:
+                async with self._writing:
+                    await self._write()
+            except ApiError as error:
+                if await self._has_nobody_to_report_to(error):
+                    self._is_gone = True
+                    return
+                await asyncio.sleep(delay_s)
+                delay_s = min(_RETRY_MAX_S, 2 * delay_s)
+            else:
+                return
+
+    async def _has_nobody_to_report_to(self, error: ApiError) -> bool:
+        """Tell whether an error means that the Pod is gone, or that another one has its name."""
+        if isinstance(error, NotFound):
+            return True
+        if not isinstance(error, Conflict):
+            return False
+        pod = self._pod()
+        try:
+            there = await self._client.get(POD, name_of(pod), namespace_of(pod))
+        except NotFound:
+            return True
+        except ApiError:
+            return False
+        return uid_of(there) != uid_of(pod)
+
+    async def _write(self) -> None:
+        pod = self._pod()
+        if self._is_gone or has_ended(pod):
+            return
+        patch = difference(self._wanted(), pod.get("status") or {})
+        if patch:
+            body = {"metadata": {"uid": uid_of(pod)}, "status": patch}
+            written = await self._client.patch(POD, name_of(pod), namespace_of(pod), body, subresource="status")
+            self._take(written)

@@ -1,0 +1,121 @@
+"""The runs of a Pod's containers: started, adopted after a restart of the service, and remembered in order.
+
+The truth is on disk (``directory``, ``sandbox``); this keeps what was read from it. It decides nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from beamhall.embedded.agent.directory import PodDirectory
+from beamhall.embedded.agent.facts import Attempt, Exit
+from beamhall.embedded.agent.lifecycle import count_quick_ends
+from beamhall.embedded.agent.sandbox import AlreadyStarted, ContainerSpec, Sandbox, Sandboxes, StartFailed
+from beamhall.embedded.agent.settings import BackOff
+from beamhall.kernel.clock import Clock
+
+_KEPT = 2
+"""Runs that are kept of a container: the last, and the one before for ``kubectl logs --previous``."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a container, and when it was first seen."""
+
+    number: int
+    sandbox: Sandbox
+    seen_at: datetime
+
+    def attempt(self) -> Attempt:
+        """Give it as a fact."""
+        end = self.sandbox.exit
+        if end is None:
+            return Attempt(self.number, self.sandbox.started_at or self.seen_at)
+        started_at = end.started_at or self.sandbox.started_at or end.finished_at
+        reason = "" if end.reason in ("Completed", "Error") else end.reason
+        fact = Exit(end.code, end.finished_at, end.signal or 0, reason, end.message)
+        return Attempt(self.number, started_at, fact)
+
+
+class Runs:
+    """The runs of one Pod.
+
+    Args:
+        own: The Pod's directory.
+        sandboxes: Starts and adopts.
+        clock: Gives the time where a run does not say it.
+        restart: Says which ends were quick.
+    """
+
+    def __init__(self, own: PodDirectory, sandboxes: Sandboxes, clock: Clock, restart: BackOff) -> None:
+        self._own = own
+        self._sandboxes = sandboxes
+        self._clock = clock
+        self._restart = restart
+        self._runs: dict[str, list[Run]] = {}
+        self._quick_ends_before: dict[str, int] = {}
+
+    async def adopt(self, containers: Sequence[str]) -> None:
+        """Take over what is on disk of these containers."""
+        for name in containers:
+            for number in self._own.attempts(name)[-_KEPT:]:
+                sandbox = await self._sandboxes.adopt(self._own.attempt(name, number))
+                if sandbox is not None:
+                    self._add(name, number, sandbox)
+            self._quick_ends_before[name] = self._own.quick_ends(name)
+
+    async def launch(self, name: str, number: int, spec: ContainerSpec) -> Run:
+        """Start a run. One that was started before is taken over; one whose program cannot be run has ended.
+
+        Raises:
+            StartFailed: Nothing was begun: the machine, not the Pod, is at fault.
+        """
+        if number > 0:
+            self._begin_history(name)
+        try:
+            sandbox: Sandbox | None = await self._sandboxes.launch(spec)
+        except AlreadyStarted:
+            sandbox = await self._sandboxes.adopt(spec.directory)
+        except StartFailed:
+            sandbox = await self._sandboxes.adopt(spec.directory)
+            if sandbox is None:
+                raise
+        if sandbox is None:
+            raise StartFailed("service", f"the directory {spec.directory} is claimed but holds no container")
+        return self._add(name, number, sandbox)
+
+    def of(self, name: str) -> Sequence[Run]:
+        """Give the runs of a container that are kept, oldest first."""
+        return self._runs.get(name, ())
+
+    def attempts(self, name: str) -> tuple[Attempt, ...]:
+        """Give the runs of a container as facts."""
+        return tuple(run.attempt() for run in self.of(name))
+
+    def quick_ends(self, name: str) -> int:
+        """Count how many runs in a row, up to the last, ended quickly."""
+        attempts = self.attempts(name)
+        if not attempts or attempts[-1].exit is None:
+            return self._quick_ends_before.get(name, 0)
+        if count_quick_ends(attempts[-1:], self._restart) == 0:
+            return 0
+        return self._quick_ends_before.get(name, 0) + 1
+
+    def drop_old(self, name: str) -> None:
+        """Remove the runs that are no longer kept. Blocks: call it off the loop."""
+        kept = {run.number for run in self.of(name)}
+        for number in self._own.attempts(name):
+            if number not in kept:
+                self._own.drop_attempt(name, number)
+
+    def _begin_history(self, name: str) -> None:
+        quick_ends = self.quick_ends(name)
+        self._own.keep_history(name, quick_ends)
+        self._quick_ends_before[name] = quick_ends
+
+    def _add(self, name: str, number: int, sandbox: Sandbox) -> Run:
+        run = Run(number, sandbox, self._clock.now())
+        runs = self._runs.setdefault(name, [])
+        runs.append(run)
+        del runs[:-_KEPT]
+        return run

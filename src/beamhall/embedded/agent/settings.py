@@ -1,0 +1,67 @@
+"""What can be set about the node agent, each with a default that works.
+
+The composition root fills this in; nothing here reads the environment or a file. Next: ``agent``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PASSED_THROUGH = (
+    "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "TZ", "LD_LIBRARY_PATH", "CUDA_HOME",
+)  # fmt: skip
+"""Variables of the service's own environment that containers get too: how to reach the network and the drivers."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Delays that double.
+
+    Attributes:
+        first_s: The delay after the first failure that waits.
+        max_s: Delays grow up to this.
+        reset_s: A container that ran for so long starts over with no delay.
+    """
+
+    first_s: float = 10.0
+    max_s: float = 300.0
+    reset_s: float = 600.0
+
+    def delay_s(self, failures: int) -> float:
+        """Give the delay after so many failures in a row that each came quickly; none after none."""
+        return 0.0 if failures <= 0 else min(self.max_s, self.first_s * 2.0 ** min(failures - 1, 30))
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Settings of the node agent.
+
+    Attributes:
+        node_name: Name of the Node object; empty: the host's name in lower case.
+        max_pods: Pods that the node takes.
+        gpus: How many simulated GPUs; None: as many as NVML finds.
+        gpu_shared_by: How many Pods may be given the same GPU.
+        restart: Back-off between restarts of a container. As in Kubernetes the first restart is immediate.
+        retry: Back-off of what may heal by itself: unknown images, missing ConfigMaps, volumes.
+        warm_start: Whether containers may start by forking a warm parent process.
+        allow_host_path: Whether Pods may mount the host's directories.
+        passed_through: Names of host variables that containers get.
+        env: Variables that every container gets, for instance a proxy of the laboratory.
+        heartbeat_s: How often the Lease that says that this node is alive is renewed; it holds four times as long.
+        minimum_grace_s: What a Pod whose object is gone already gets between SIGTERM and SIGKILL.
+        pod_network: Where Pod addresses are taken from, in 127.0.0.0/8.
+    """
+
+    node_name: str = ""
+    max_pods: int = 1000
+    gpus: int | None = None
+    gpu_shared_by: int = 1
+    restart: BackOff = field(default_factory=BackOff)
+    retry: BackOff = field(default_factory=lambda: BackOff(first_s=2.0, max_s=60.0))
+    warm_start: bool = True
+    allow_host_path: bool = False
+    passed_through: tuple[str, ...] = PASSED_THROUGH
+    env: Mapping[str, str] = field(default_factory=dict)
+    heartbeat_s: float = 60.0
+    minimum_grace_s: float = 2.0
+    pod_network: str = "127.64.0.0/10"
