@@ -1,0 +1,30 @@
+"""A planner and what it must be shown, as plain data, so that planners need not know the loop that runs them.
+
+Packages with planners export values of ``Planner``; ``beamhall.app`` turns each into a controller of the runtime.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from beamhall.kernel.kinds import Kind
+from beamhall.kernel.objects import ReadOnlyObject
+from beamhall.kernel.plan import Plan, View
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """A planner, ready to be run.
+
+    Attributes:
+        name: Names the controller in logs, metrics and stories.
+        kind: The primary kind: each of its objects is a key to plan.
+        plan: The pure function from an object and a view to a plan. A singleton ignores the object.
+        watches: Further kinds that the view must hold; a change of one plans its controller's key (singleton: the key).
+        singleton: One key for everything, planned whenever any object of ``kind`` or ``watches`` changes.
+    """
+
+    name: str
+    kind: Kind
+    plan: Callable[[ReadOnlyObject, View], Plan]
+    watches: tuple[Kind, ...] = ()
+    singleton: bool = False

@@ -1,0 +1,1 @@
+"""What is special about each kind of training job, one file a kind; the shape is ``training.job.Framework``."""
