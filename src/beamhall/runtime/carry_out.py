@@ -1,0 +1,226 @@
+"""Carrying out a plan, so that doing it twice changes nothing more than doing it once.
+
+Actions are done in order; the first error ends it, and the worker plans again later. A write that the view says would
+change nothing is not sent. Each write leaves a ``Sighting``: the worker waits for them before it plans that key again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from beamhall.client.protocol import Client
+from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, NotFound
+from beamhall.kernel.objects import (
+    Key,
+    Object,
+    ReadOnlyObject,
+    controller_of,
+    is_being_deleted,
+    key_of,
+    metadata_of,
+    uid_of,
+)
+from beamhall.kernel.plan import Create, Delete, Emit, Patch, Plan
+from beamhall.runtime.events import EventRecorder
+from beamhall.runtime.views import Sighting, Views
+
+
+class NameTaken(Conflict):
+    """An object that a plan wants to make has a name that something else has."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a plan.
+
+    Attributes:
+        done: The actions that were done, in order: which object, and what, in words.
+        sightings: What the views will come to show; each must be ended with ``end``.
+        error: What ended it early; None: all was done.
+    """
+
+    done: list[tuple[Key, str]] = field(default_factory=list)
+    sightings: list[tuple[Key, Sighting]] = field(default_factory=list)
+    error: ApiError | None = None
+
+
+class Hand:
+    """Carries plans of one controller out.
+
+    Args:
+        client: Where writes go.
+        views: What is known already.
+        recorder: Where events go.
+        source: The controller's name.
+    """
+
+    def __init__(self, client: Client, views: Views, recorder: EventRecorder, source: str) -> None:
+        self._client = client
+        self._views = views
+        self._recorder = recorder
+        self._source = source
+
+    async def carry_out(self, plan: Plan) -> Report:
+        """Do what a plan says. Events are recorded after the writes, whatever became of those."""
+        report = Report()
+        try:
+            for action in plan.actions:
+                if isinstance(action, Create):
+                    await self._create(action, report)
+                elif isinstance(action, Patch):
+                    await self._patch(action, report)
+                elif isinstance(action, Delete):
+                    await self._delete(action, report)
+        except ApiError as err:
+            report.error = err
+        for action in plan.actions:
+            # After an error the events of a plan would tell of what was not done; the next plan says them again.
+            if isinstance(action, Emit) and report.error is None:
+                self._recorder.record(action, self._source)
+                report.done.append((key_of(action.kind, action.about), f"event {action.reason}: {action.message}"))
+        return report
+
+    def end(self, report: Report) -> None:
+        """End the sightings of a report."""
+        for key, sighting in report.sightings:
+            self._views.caches[key.kind].end_sighting(key.namespace, key.name, sighting)
+        report.sightings.clear()
+
+    async def _create(self, action: Create, report: Report) -> None:
+        key = key_of(action.kind, action.object)
+        known = self._known(key)
+        if known is not None and _controller_uid(known) == _controller_uid(action.object):
+            return
+        body = {"apiVersion": action.kind.api_version, "kind": action.kind.kind, **action.object}
+        sighting = self._begin(key, report)
+        try:
+            made = await self._client.create(action.kind, body)
+            report.done.append((key, f"created {key}"))
+        except AlreadyExists:
+            made = await self._existing(key, action.object)
+        if sighting is not None:
+            sighting.expect_created(made)
+
+    async def _existing(self, key: Key, wanted: ReadOnlyObject) -> Object:
+        """Give the object that has the name already, if it is what is wanted: made on behalf of the same owner."""
+        existing = await self._client.get(key.kind, key.name, key.namespace)
+        if _controller_uid(existing) == _controller_uid(wanted):
+            return existing
+        owner, other = controller_of(wanted), controller_of(existing)
+        if is_being_deleted(existing) or _is_predecessor(owner, other):
+            raise Conflict(f"{key} of an earlier owner is still being removed; it is made when that is gone")
+        holder = f"belongs to {other.get('kind')} {other.get('name')}" if other else "was made by someone else"
+        raise NameTaken(f"{key} cannot be made: the name is taken by one that {holder}; delete or rename it")
+
+    async def _patch(self, action: Patch, report: Report) -> None:
+        key = action.key
+        known = self._known(key)
+        if known is not None and (_is_another(known, action.uid) or changes_nothing(known, action.patch)):
+            return
+        sighting = self._begin(key, report)
+        preconditions = {"uid": action.uid, "resourceVersion": action.revision}
+        metadata = {**(action.patch.get("metadata") or {}), **{k: v for k, v in preconditions.items() if v}}
+        body = {**action.patch, **({"metadata": metadata} if metadata else {})}
+        try:
+            result = await self._client.patch(key.kind, key.name, key.namespace, body, subresource=action.subresource)
+        except NotFound:
+            if sighting is not None:
+                sighting.expect_deleted(action.uid)
+            return
+        report.done.append((key, f"patched {key} {_fields(action)}"))
+        if sighting is not None:
+            sighting.expect_revision(result)
+
+    async def _delete(self, action: Delete, report: Report) -> None:
+        key = action.key
+        known = self._known(key)
+        if known is not None and (_is_another(known, action.uid) or _is_asked_for(known, action.grace_period_s)):
+            return
+        uid = action.uid or uid_of(known or {})  # what was decided on is what the view showed, and nothing newer
+        sighting = self._begin(key, report)
+        try:
+            await self._client.delete(
+                key.kind,
+                key.name,
+                key.namespace,
+                uid=uid,
+                grace_period_s=action.grace_period_s,
+                propagation=action.propagation,
+            )
+            report.done.append((key, f"deleted {key}"))
+        except NotFound:
+            pass
+        except Conflict:  # another uid: the one that was meant is gone
+            if not uid:
+                raise
+        if sighting is not None:
+            sighting.expect_deleted(uid)
+
+    def _known(self, key: Key) -> ReadOnlyObject | None:
+        cache = self._views.caches.get(key.kind)
+        return cache.get(key.namespace, key.name) if cache else None
+
+    def _begin(self, key: Key, report: Report) -> Sighting | None:
+        cache = self._views.caches.get(key.kind)
+        if cache is None:
+            return None
+        sighting = cache.begin_sighting(key.namespace, key.name)
+        report.sightings.append((key, sighting))
+        return sighting
+
+
+def changes_nothing(obj: ReadOnlyObject, patch: Mapping[str, Any]) -> bool:
+    """Tell whether a merge patch leaves an object as it is. Source: RFC 7386, section 2."""
+    for name, value in patch.items():
+        if value is None:
+            if name in obj:
+                return False
+        elif isinstance(value, Mapping):
+            inner = {} if obj.get(name) is None else obj[name]  # removing fields of nothing is no change
+            if not isinstance(inner, Mapping) or not changes_nothing(inner, value):
+                return False
+        elif name not in obj or not _is_equal(obj[name], value):
+            return False
+    return True
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    """Compare JSON values: 1 is not true, and a tuple is written as a list is."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_is_equal(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_equal, one, other))
+    return bool(one == other)
+
+
+def _controller_uid(obj: ReadOnlyObject) -> str:
+    return str((controller_of(obj) or {}).get("uid") or "")
+
+
+def _is_another(known: ReadOnlyObject, uid: str) -> bool:
+    return bool(uid) and uid_of(known) != uid
+
+
+def _is_asked_for(known: ReadOnlyObject, grace_period_s: int | None) -> bool:
+    """Tell whether deletion is under way already, and no later than is wanted now."""
+    if not is_being_deleted(known):
+        return False
+    given_s = metadata_of(known).get("deletionGracePeriodSeconds")
+    return grace_period_s is None or (given_s is not None and given_s <= grace_period_s)
+
+
+def _is_predecessor(owner: ReadOnlyObject | None, other: ReadOnlyObject | None) -> bool:
+    """Tell whether an object's owner had the name of ours: it was deleted and made anew, and garbage is still there."""
+    return bool(owner and other) and all((owner or {}).get(n) == (other or {}).get(n) for n in ("kind", "name"))
+
+
+def _fields(action: Patch) -> str:
+    names = [
+        f"{name}.{inner}"
+        for name, value in action.patch.items()
+        for inner in (value if isinstance(value, Mapping) else ("",))
+    ]
+    shown = ", ".join(name.rstrip(".") for name in names[:6])
+    return f"({shown}{', …' if len(names) > 6 else ''})"
