@@ -1,0 +1,208 @@
+"""Making environments: each one once, whole or not at all, whoever asks and whatever is killed.
+
+An environment is a directory under DIR/environments named by its identity. It is complete when its marker is there,
+which is written last. Who makes it holds a lock on a file (``flock``), which the kernel drops when the holder dies;
+uv inherits it, so that a new try cannot meet an uv that outlived its service. A directory without a marker is a
+leftover and is cleared at the next try.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uv
+
+from beamhall.catalog.entries import Environment
+from beamhall.catalog.errors import EnvironmentFailed
+from beamhall.catalog.installer import explain, progress_of, run_uv, uv_environment
+from beamhall.catalog.pip_settings import has_local_wheel
+
+Progress = Callable[[str], None]
+
+MARKER = ".beamhall-complete"
+_REQUIREMENTS = "requirements.txt"
+_POLL_S = 0.1
+_SHOWN_LINES = 15
+
+
+@dataclass(eq=False, slots=True)
+class _Making:
+    """An environment that is being made in this process, and who wants to hear of it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    listeners: list[Progress] = field(default_factory=list)
+
+    def say(self, message: str) -> None:
+        for listener in list(self.listeners):
+            listener(message)
+
+
+class Preparation:
+    """Makes environments under one directory.
+
+    Args:
+        directory: DIR/environments; made when it is first needed.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._making: dict[str, _Making] = {}
+
+    def prefix(self, environment: Environment) -> Path:
+        """Give the directory of an environment, made or not."""
+        return self._directory / environment.identity
+
+    def is_ready(self, environment: Environment) -> bool:
+        """Tell whether an environment is complete, and its interpreter still there. Costs two ``stat`` calls."""
+        prefix = self.prefix(environment)
+        return (prefix / MARKER).exists() and (prefix / "bin" / "python").exists()
+
+    async def make(self, environment: Environment, progress: Progress) -> Path:
+        """Make an environment unless it is complete; wait where another is making it.
+
+        Returns:
+            Its directory.
+
+        Raises:
+            EnvironmentFailed: It could not be made. Nothing of it is left; asking again tries again.
+        """
+        if self.is_ready(environment):
+            return self.prefix(environment)
+        making = self._making.setdefault(environment.identity, _Making())
+        making.listeners.append(progress)
+        try:
+            async with making.lock:
+                await self._make_alone(environment, making.say)
+        except OSError as e:
+            raise EnvironmentFailed(environment.name, "", f"{self.prefix(environment)}: {e.strerror or e}") from e
+        finally:
+            making.listeners.remove(progress)
+            if not making.listeners:
+                self._making.pop(environment.identity, None)
+        return self.prefix(environment)
+
+    async def _make_alone(self, environment: Environment, say: Progress) -> None:
+        prefix = self.prefix(environment)
+        if self.is_ready(environment):
+            return
+        async with _locked(self._directory / ".locks" / f"{environment.identity}.lock", say) as lock:
+            if self.is_ready(environment):
+                return
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await asyncio.to_thread(_clear, prefix)
+            try:
+                await _install(environment, prefix, lock, say)
+                await asyncio.to_thread(_complete, environment, prefix)
+            except BaseException:
+                await asyncio.to_thread(_clear, prefix)
+                raise
+            say(f"environment {environment.name} is ready after {loop.time() - began:.1f} s")
+
+
+async def _install(environment: Environment, prefix: Path, lock: int, say: Progress) -> None:
+    env = uv_environment(os.environ, prefix)
+    program = _uv(environment)
+    say(f"making environment {environment.name}")
+    command = [program, "venv", "--no-project", "--python", environment.python or sys.executable, str(prefix)]
+    made = await run_uv(command, env, lock, lambda _: None)
+    if made.exit_code != 0:
+        _, why = explain(made.lines, ())
+        mend = f"install Python {environment.python}, or change 'python' in {environment.source}"
+        what, why = (f"python {environment.python}", f"{why}; {mend}") if environment.python else ("", why)
+        raise EnvironmentFailed(environment.name, what, why, made.lines[-_SHOWN_LINES:])
+    pins = environment.pins
+    if not pins:
+        return
+    requirements = prefix / _REQUIREMENTS
+    await asyncio.to_thread(requirements.write_text, "\n".join(pins) + "\n", encoding="utf-8")
+    command = [program, "pip", "install", "--python", str(prefix / "bin" / "python"), "--compile-bytecode"]
+    command += ["--requirement", str(requirements), *_torch_arguments(environment, env)]
+    say("resolving")
+    installed = await run_uv(command, env, lock, _reporter(say))
+    if installed.exit_code != 0:
+        requirement, why = explain(installed.lines, pins)
+        shown = [line for line in installed.lines if line.strip()][-_SHOWN_LINES:]
+        raise EnvironmentFailed(environment.name, requirement, why, shown)
+
+
+def _reporter(say: Progress) -> Progress:
+    """Make the callback that passes on what is worth saying of uv's lines."""
+
+    def report(line: str) -> None:
+        message = progress_of(line)
+        if message:
+            say(message)
+
+    return report
+
+
+def _torch_arguments(environment: Environment, env: dict[str, str]) -> list[str]:
+    """Say where PyTorch comes from: a wheel at hand if one meets the pin, else the index of the wanted builds.
+
+    ``--torch-backend`` looks at nothing but that index, so a machine without a way to it would fail with the wheel at
+    hand.
+    """
+    if not environment.torch_backend or env.get("UV_TORCH_BACKEND"):
+        return []
+    pin = next((pin for pin in environment.pins if pin.startswith("torch==")), "")
+    if pin and has_local_wheel(pin, env, environment.python):
+        return []
+    return ["--torch-backend", environment.torch_backend]
+
+
+def _uv(environment: Environment) -> str:
+    try:
+        return uv.find_uv_bin()
+    except FileNotFoundError as e:
+        raise EnvironmentFailed(environment.name, "", f"uv is missing beside Beamhall ({e}); pip install uv") from e
+
+
+def _clear(prefix: Path) -> None:
+    """Remove what is left of an environment; the marker first, so that a half-removed one never looks complete."""
+    (prefix / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(prefix, ignore_errors=True)
+
+
+def _complete(environment: Environment, prefix: Path) -> None:
+    """Declare an environment complete."""
+    facts = {"environment": environment.name, "python": environment.python, "beamhall_python": sys.version.split()[0]}
+    draft = prefix / f"{MARKER}.new"
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(facts, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(prefix / MARKER)
+
+
+@asynccontextmanager
+async def _locked(path: Path, say: Progress) -> AsyncIterator[int]:
+    """Hold the lock of an environment among all processes, and give its file descriptor."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        has_waited = False
+        # Asking again and again, since a thread that waits in flock could not be cancelled.
+        while not _try_lock(descriptor):
+            if not has_waited:
+                say("waiting for another process that is making this environment")
+                has_waited = True
+            await asyncio.sleep(_POLL_S)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
