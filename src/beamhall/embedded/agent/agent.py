@@ -9,7 +9,7 @@ Read next: ``lifecycle`` (what to do), ``status`` (what to report), ``pods`` (do
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from beamhall.embedded.agent.sandbox import Sandboxes
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.volumes import Roots
 from beamhall.kernel.clock import Clock
+from beamhall.kernel.errors import Conflict, ServiceUnavailable, Timeout, TooManyRequests
 from beamhall.kernel.kinds import POD, SERVICE
 from beamhall.kernel.objects import Object, name_of, namespace_of, uid_of
 
@@ -45,6 +46,11 @@ class Agent:
         settings: What can be set.
         clock: The time.
         sandboxes: Starts processes; None: makes its own.
+
+    Attributes:
+        node_name: What Pods are bound to.
+        clock: The time.
+        sandboxes: Starts processes.
     """
 
     def __init__(
@@ -57,12 +63,12 @@ class Agent:
         sandboxes: Sandboxes | None = None,
     ) -> None:
         self.node_name = settings.node_name or os.uname().nodename.lower()
+        self.clock = clock
+        self.sandboxes = sandboxes or Sandboxes()
         self._client = client
         self._catalog = catalog
         self._directory = directory
         self._settings = settings
-        self._clock = clock
-        self._sandboxes = sandboxes or Sandboxes()
         self._workers: dict[str, PodWorker] = {}
         self._unbound: set[str] = set()
         self._ready = asyncio.Event()
@@ -91,15 +97,17 @@ class Agent:
     async def run(self) -> None:
         """Work until cancelled. Pods go on running then, and are taken over by the next ``run``."""
         async with contextlib.AsyncExitStack() as stack:
-            await self._sandboxes.start()
-            stack.push_async_callback(self._sandboxes.close)
+            await self.sandboxes.start()
+            stack.push_async_callback(self.sandboxes.close)
             tools = self._tools = await self._make_tools()
             self._restore(tools)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(tools.recorder.run())
-                tasks.create_task(self._keep_node(tools))
                 tasks.create_task(self._follow_services(tools))
                 tasks.create_task(self._keep_names(tools))
+                reporter = NodeReporter(self._client, self.clock, self._settings, self._node)
+                await _persistently(reporter.register)
+                tasks.create_task(reporter.beat())
                 await self._services_seen.wait()
                 await self._follow_pods(tools, tasks)
 
@@ -120,9 +128,9 @@ class Agent:
         return Tools(
             client=self._client,
             catalog=self._catalog,
-            sandboxes=self._sandboxes,
-            recorder=EventRecorder(self._client, self._clock, self.node_name),
-            clock=self._clock,
+            sandboxes=self.sandboxes,
+            recorder=EventRecorder(self._client, self.clock, self.node_name),
+            clock=self.clock,
             settings=self._settings,
             addresses=Addresses(self._settings.pod_network),
             names=Names(self._directory / "network", _host_names()),
@@ -143,11 +151,6 @@ class Agent:
             if snapshot is not None:
                 tools.addresses.restore(own.uid, snapshot.address)
                 tools.devices.restore(own.uid, own.devices())
-
-    async def _keep_node(self, tools: Tools) -> None:
-        reporter = NodeReporter(self._client, self._clock, self._settings, self._node)
-        await reporter.register()
-        await reporter.beat()
 
     async def _follow_services(self, tools: Tools) -> None:
         async with aclosing(reflect(self._client, SERVICE)) as changes:
@@ -206,7 +209,7 @@ class Agent:
             if snapshot is None:
                 own.remove()
             else:
-                worker = PodWorker(snapshot.pod, own, tools, gone_at=self._clock.now())
+                worker = PodWorker(snapshot.pod, own, tools, gone_at=self.clock.now())
                 self._begin(worker, tasks)
 
     def _see(self, tools: Tools, tasks: asyncio.TaskGroup, pod: Object) -> None:
@@ -242,6 +245,19 @@ class Agent:
     async def _work(self, worker: PodWorker) -> None:
         await worker.run()
         self._workers.pop(worker.own.uid, None)
+
+
+async def _persistently(write: Callable[[], Awaitable[object]]) -> None:
+    """Try a write until the API takes it: without the Node nothing can be bound to it."""
+    delay_s = 0.1
+    while True:
+        try:
+            await write()
+        except (ServiceUnavailable, Timeout, TooManyRequests, Conflict):
+            await asyncio.sleep(delay_s)
+            delay_s = min(10.0, 2 * delay_s)
+        else:
+            return
 
 
 def _host_names() -> str:

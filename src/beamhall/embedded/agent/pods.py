@@ -323,7 +323,7 @@ class PodWorker:
             self._tasks.create_task(self._wait_for_end(name, run))
 
     async def _wait_for_end(self, name: str, run: Run) -> None:
-        await run.sandbox.wait()
+        await run.wait()
         delay_s = self._tools.settings.restart.delay_s(self._runs.quick_ends(name) - 1)
         if delay_s > 0 and self._facts.ending is None and outcome(self.pod, self._current()) is None:
             message = back_off_message(self.pod, name, delay_s).replace("back-off", "Back-off", 1)

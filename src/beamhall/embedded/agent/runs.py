@@ -3,8 +3,9 @@
 The truth is on disk (``directory``, ``sandbox``); this keeps what was read from it. It decides nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from beamhall.embedded.agent.directory import PodDirectory
@@ -25,6 +26,22 @@ class Run:
     number: int
     sandbox: Sandbox
     seen_at: datetime
+    _listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Have a function called when the run has ended, while the context is open."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    async def wait(self) -> None:
+        """Wait until it has ended, and tell those who asked for it. For its worker."""
+        await self.sandbox.wait()
+        for listener in self._listeners:
+            listener()
 
     def attempt(self) -> Attempt:
         """Give it as a fact."""

@@ -65,7 +65,8 @@ class Cluster:
                 if at > revision and which == kind:
                     yield WatchEvent(event.type, copy.deepcopy(event.object))
             async with self.changed:
-                await self.changed.wait_for(lambda: position < len(self.log))
+                while position >= len(self.log):
+                    await self.changed.wait()
 
     async def create(self, kind, obj):
         obj = copy.deepcopy(dict(obj))
@@ -81,7 +82,7 @@ class Cluster:
         await self._commit("ADDED", kind, obj)
         return copy.deepcopy(obj)
 
-    async def patch(self, kind, name, namespace, patch, *, type="merge", subresource=""):
+    async def patch(self, kind, name, namespace, patch, *, type="merge", subresource=""):  # noqa: A002
         obj = self.objects.get((kind, namespace, name))
         if obj is None:
             raise NotFound(f'{kind.plural} "{name}" not found')

@@ -1,14 +1,400 @@
 """Pods as real processes, from the object to the final status."""
 
-from beamhall.kernel.kinds import POD
-from tests.unit.embedded.agent.conftest import pod_of
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from beamhall.client.protocol import LogOptions
+from beamhall.embedded.agent.logs import PodLogs
+from beamhall.kernel.errors import BadRequest
+from beamhall.kernel.kinds import CONFIG_MAP, LEASE, NODE, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE
+from tests.unit.embedded.agent.conftest import pod_of, running
+
+
+async def log_of(agent, pod, **options):
+    async with PodLogs(agent).open(pod, LogOptions(**options)) as blocks:
+        return b"".join([block async for block in blocks]).decode()
+
+
+def main_of(pod):
+    return pod["status"]["containerStatuses"][0]
+
+
+def conditions_of(pod):
+    return {c["type"]: c["status"] for c in pod["status"]["conditions"]}
+
+
+def is_alive(pid):
+    try:
+        with Path(f"/proc/{pid}/stat").open() as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 async def test_a_pod_runs_and_succeeds(agent, cluster):
-    await cluster.create(POD, pod_of("one", "echo hello"))
+    await cluster.create(POD, pod_of("one", "echo hello; echo $FROM_IMAGE"))
     pod = await cluster.phase("one", "Succeeded", "Failed")
     assert pod["status"]["phase"] == "Succeeded"
-    (container,) = pod["status"]["containerStatuses"]
-    assert container["state"]["terminated"]["exitCode"] == 0
-    assert container["state"]["terminated"]["reason"] == "Completed"
-    assert container["restartCount"] == 0
+    terminated = main_of(pod)["state"]["terminated"]
+    assert (terminated["exitCode"], terminated["reason"]) == (0, "Completed")
+    assert main_of(pod)["containerID"].startswith("beamhall://")
+    assert pod["status"]["podIP"].startswith("127.")
+    assert conditions_of(pod)["Ready"] == "False"
+    assert conditions_of(pod)["Initialized"] == "True"
+    assert await log_of(agent, pod) == "hello\n1\n"
+    await cluster.until(lambda: cluster.events("one", "Started"))
+    assert {e["reason"] for e in cluster.events("one")} == {"Pulled", "Created", "Started"}
+
+
+async def test_a_final_status_is_written_once(agent, cluster):
+    await cluster.create(POD, pod_of("one", "exit 3"))
+    pod = await cluster.phase("one", "Failed")
+    assert (
+        main_of(pod)["state"]["terminated"] | {"exitCode": 3, "reason": "Error"} == main_of(pod)["state"]["terminated"]
+    )
+    await cluster.patch(POD, "one", "default", {"metadata": {"labels": {"a": "b"}}})
+    await cluster.create(POD, pod_of("two", "true"))
+    await cluster.phase("two", "Succeeded")
+    final = [
+        p for kind, name, p in cluster.patches if kind == POD and name == "one" and p.get("status", {}).get("phase")
+    ]
+    assert [p["status"]["phase"] for p in final][-1] == "Failed"
+    assert sum(p["status"]["phase"] == "Failed" for p in final) == 1
+    assert cluster.pod("one")["status"] == pod["status"]
+
+
+async def test_init_containers_run_in_order_before_the_others(agent, cluster):
+    spec = pod_of("one", "cat $HOME/order", policy="Never")
+    spec["spec"]["initContainers"] = [
+        {"name": name, "image": "python", "command": ["sh", "-c", f"echo {name} >> $HOME/order"]} for name in ("a", "b")
+    ]
+    await cluster.create(POD, spec)
+    pod = await cluster.phase("one", "Succeeded", "Failed")
+    assert await log_of(agent, pod) == "a\nb\n"
+    assert [s["ready"] for s in pod["status"]["initContainerStatuses"]] == [True, True]
+
+
+async def test_a_failing_init_container_fails_the_pod(agent, cluster):
+    spec = pod_of("one", "echo never")
+    spec["spec"]["initContainers"] = [{"name": "a", "image": "python", "command": ["false"]}]
+    await cluster.create(POD, spec)
+    pod = await cluster.phase("one", "Failed")
+    assert main_of(pod)["state"] == {"waiting": {"reason": "PodInitializing"}}
+    assert conditions_of(pod)["Initialized"] == "False"
+    with pytest.raises(BadRequest, match='container "main" in pod "one" is waiting to start: PodInitializing'):
+        await log_of(agent, pod)
+
+
+async def test_a_failing_container_is_restarted_until_it_succeeds(agent, cluster):
+    script = "echo try >> $HOME/tries; test $(wc -l < $HOME/tries) -ge 3"
+    await cluster.create(POD, pod_of("one", f"echo run; {script}", policy="OnFailure"))
+    await cluster.until(lambda: cluster.events("one", "BackOff"))
+    pod = await cluster.phase("one", "Succeeded", "Failed")
+    assert pod["status"]["phase"] == "Succeeded"
+    assert main_of(pod)["restartCount"] == 2
+    assert main_of(pod)["lastState"]["terminated"]["exitCode"] == 1
+    assert await log_of(agent, pod, previous=True) == "run\n"
+    assert sorted(p.name for p in agent.worker_of(pod["metadata"]["uid"]).own.path.joinpath("main").glob("[0-9]")) == [
+        "1",
+        "2",
+    ]
+
+
+async def test_a_deleted_pod_ends_gracefully_and_its_directory_goes(agent, cluster):
+    script = "trap 'echo bye >> $HOME/../bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    created = await cluster.create(POD, pod_of("one", script))
+    pod = await cluster.phase("one", "Running")
+    await _until_logged(agent, pod, "ready")
+    assert conditions_of(pod)["Ready"] == "True"
+    directory = agent.worker_of(created["metadata"]["uid"]).own.path
+    await cluster.delete(POD, "one", "default")
+    await cluster.until(lambda: cluster.pod("one") is None)
+    last = [p for kind, _, p in cluster.patches if kind == POD][-1]
+    assert last["status"]["phase"] == "Succeeded"
+    await _until(lambda: not directory.exists())
+
+
+async def test_a_pod_that_ignores_sigterm_is_killed_with_its_children(agent, cluster):
+    script = "trap '' TERM; sh -c 'trap \"\" TERM; echo $$$$; sleep 600' & wait; sleep 600"
+    await cluster.create(POD, pod_of("one", script))
+    pod = await cluster.phase("one", "Running")
+    child = int(await _until_logged(agent, pod, "\n"))
+    assert is_alive(child)
+    await cluster.delete(POD, "one", "default", grace_period_s=1)
+    await cluster.until(lambda: cluster.pod("one") is None)
+    assert not is_alive(child)
+    last = [p for kind, _, p in cluster.patches if kind == POD][-1]
+    assert last["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+
+
+async def test_a_force_deleted_pod_is_killed(agent, cluster):
+    await cluster.create(POD, pod_of("one", "trap '' TERM; echo $$$$; while :; do sleep 0.05; done"))
+    pod = await cluster.phase("one", "Running")
+    child = int(await _until_logged(agent, pod, "\n"))
+    await cluster.delete(POD, "one", "default", grace_period_s=0)
+    await _until(lambda: agent.worker_of(pod["metadata"]["uid"]) is None)
+    assert not is_alive(child)
+
+
+async def test_a_pod_is_adopted_and_never_started_twice(cluster, catalog, settings, tmp_path):
+    async with running(cluster, catalog, tmp_path, settings) as first:
+        script = "echo start; while [ ! -e $HOME/go ]; do sleep 0.05; done; echo end; exit 4"
+        await cluster.create(POD, pod_of("one", script))
+        pod = await cluster.phase("one", "Running")
+        home = first.worker_of(pod["metadata"]["uid"]).own.home
+        address = pod["status"]["podIP"]
+    async with running(cluster, catalog, tmp_path, settings) as second:
+        assert second.n_running_pods == 1 or await _until(lambda: second.n_running_pods == 1)
+        assert cluster.pod("one")["status"]["phase"] == "Running"
+        (home / "go").touch()
+        pod = await cluster.phase("one", "Failed", "Succeeded")
+        assert main_of(pod)["state"]["terminated"]["exitCode"] == 4
+        assert main_of(pod)["restartCount"] == 0
+        assert pod["status"]["podIP"] == address
+        assert await log_of(second, pod) == "start\nend\n"
+
+
+async def test_what_ended_and_what_was_deleted_meanwhile_is_found_at_the_start(cluster, catalog, settings, tmp_path):
+    async with running(cluster, catalog, tmp_path, settings) as first:
+        await cluster.create(POD, pod_of("ends", "while [ ! -e $HOME/go ]; do sleep 0.05; done; exit 4"))
+        await cluster.create(POD, pod_of("gone", "sleep 600 & echo $!; wait"))
+        pod = await cluster.phase("ends", "Running")
+        gone = await cluster.phase("gone", "Running")
+        child = int(await _until_logged(first, gone, "\n"))
+        worker = first.worker_of(pod["metadata"]["uid"])
+    (worker.own.home / "go").touch()
+    await _until((worker.own.path / "main/0/exit.json").exists)
+    await cluster.delete(POD, "gone", "default", grace_period_s=0)
+    async with running(cluster, catalog, tmp_path, settings) as second:
+        pod = await cluster.phase("ends", "Failed")
+        assert main_of(pod)["state"]["terminated"]["exitCode"] == 4
+        await _until(lambda: second.worker_of(gone["metadata"]["uid"]) is None)
+        assert not is_alive(child)
+        assert not (tmp_path / "pods" / gone["metadata"]["uid"]).exists()
+
+
+async def test_an_unknown_image_waits_and_heals(agent, cluster, catalog):
+    await cluster.create(POD, pod_of("one", "true", image="strange:1"))
+    pod = await cluster.until(
+        lambda: (main_of(p) if (p := cluster.pod("one")).get("status") else {}).get("state", {}).get("waiting") and p
+    )
+    waiting = main_of(pod)["state"]["waiting"]
+    assert waiting["reason"] in ("ErrImagePull", "ImagePullBackOff")
+    assert "beamhall images add" in waiting["message"]
+    assert pod["status"]["phase"] == "Pending"
+    await cluster.until(lambda: cluster.events("one", "Failed"))
+    catalog.known.add("strange")
+    await cluster.phase("one", "Succeeded")
+
+
+async def test_an_environment_that_is_made_shows_progress(agent, cluster, catalog):
+    await cluster.create(POD, pod_of("one", "true", image="slow"))
+    await cluster.until(lambda: [e for e in cluster.events("one", "Pulling") if "Installing" in e["message"]])
+    assert main_of(cluster.pod("one"))["state"]["waiting"]["reason"] == "ContainerCreating"
+    catalog.slow.set()
+    await cluster.phase("one", "Succeeded")
+    await cluster.until(lambda: cluster.events("one", "Pulled"))
+
+
+async def test_deleting_a_pod_whose_environment_is_made_takes_no_time(agent, cluster):
+    await cluster.create(POD, pod_of("one", "true", image="slow"))
+    await cluster.until(lambda: cluster.events("one", "Pulling"))
+    await cluster.delete(POD, "one", "default")
+    await cluster.until(lambda: cluster.pod("one") is None)
+    await _until(lambda: agent.n_running_pods == 0 and not agent._workers)
+
+
+async def test_a_command_that_is_not_there_fails_with_128(agent, cluster):
+    spec = pod_of("one", "")
+    spec["spec"]["containers"][0]["command"] = ["no-such-program"]
+    await cluster.create(POD, spec)
+    pod = await cluster.phase("one", "Failed")
+    terminated = main_of(pod)["state"]["terminated"]
+    assert (terminated["exitCode"], terminated["reason"]) == (128, "StartError")
+    assert "no-such-program" in terminated["message"]
+    assert await log_of(agent, pod) == ""
+
+
+async def test_a_missing_config_map_is_waited_for(agent, cluster):
+    spec = pod_of("one", "echo $A")
+    reference = {"configMapKeyRef": {"name": "settings", "key": "a"}}
+    spec["spec"]["containers"][0]["env"] = [{"name": "A", "valueFrom": reference}]
+    await cluster.create(POD, spec)
+    pod = await cluster.until(
+        lambda: (p := cluster.pod("one")).get("status") and "waiting" in main_of(p)["state"] and p
+    )
+    assert main_of(pod)["state"]["waiting"] == {
+        "reason": "CreateContainerConfigError",
+        "message": 'configmap "settings" not found',
+    }
+    await cluster.create(CONFIG_MAP, {"metadata": {"name": "settings"}, "data": {"a": "7"}})
+    pod = await cluster.phase("one", "Succeeded")
+    assert await log_of(agent, pod) == "7\n"
+
+
+async def test_volumes_are_shared_and_claims_survive(agent, cluster, tmp_path):
+    await cluster.create(PERSISTENT_VOLUME_CLAIM, {"metadata": {"name": "data"}, "spec": {}})
+    await cluster.create(SECRET, {"metadata": {"name": "s"}, "data": {"key": "c2VjcmV0"}})
+    spec = pod_of("one", "cat /shared/x /secret/key > /data/sub/out; stat -Lc %a /secret/key")
+    spec["spec"]["volumes"] = [
+        {"name": "shared", "emptyDir": {}},
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "s", "secret": {"secretName": "s"}},
+    ]
+    mount = {"name": "shared", "mountPath": "/shared"}
+    spec["spec"]["initContainers"] = [
+        {"name": "a", "image": "python", "command": ["sh", "-c", "echo hi > /shared/x"], "volumeMounts": [mount]}
+    ]
+    spec["spec"]["containers"][0]["volumeMounts"] = [
+        mount,
+        {"name": "data", "mountPath": "/data/sub", "subPath": "inner"},
+        {"name": "s", "mountPath": "/secret"},
+    ]
+    await cluster.create(POD, spec)
+    pod = await cluster.phase("one", "Succeeded", "Failed")
+    assert pod["status"]["phase"] == "Succeeded", (main_of(pod), await log_of(agent, pod))
+    assert await log_of(agent, pod) == "600\n"
+    await cluster.delete(POD, "one", "default", grace_period_s=0)
+    await _until(lambda: not agent._workers)
+    assert (tmp_path / "volumes/default/data/inner/out").read_text() == "hi\nsecret"
+
+
+async def test_a_missing_claim_keeps_the_pod_pending(agent, cluster):
+    spec = pod_of("one", "true")
+    spec["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    await cluster.create(POD, spec)
+    (event,) = await cluster.until(lambda: cluster.events("one", "FailedMount"))
+    assert 'persistentvolumeclaim "data" not found' in event["message"]
+    assert cluster.pod("one")["status"]["phase"] == "Pending"
+    await cluster.create(PERSISTENT_VOLUME_CLAIM, {"metadata": {"name": "data"}, "spec": {}})
+    await cluster.phase("one", "Succeeded")
+
+
+async def test_a_deadline_ends_the_pod(agent, cluster):
+    await cluster.create(POD, pod_of("one", "sleep 600", activeDeadlineSeconds=0.2))
+    pod = await cluster.phase("one", "Failed")
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+    assert main_of(pod)["state"]["terminated"]["exitCode"] == 143
+
+
+async def test_gpus_are_given_exclusively_and_back(agent, cluster):
+    for name in ("a", "b", "c"):
+        spec = pod_of(name, "echo gpu=$CUDA_VISIBLE_DEVICES; while [ ! -e $HOME/go ]; do sleep 0.05; done")
+        if name != "c":
+            spec["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": 1}}
+        await cluster.create(POD, spec)
+    pods = [await cluster.phase(name, "Running") for name in ("a", "b", "c")]
+    seen = [(await _until_logged(agent, pod, "\n")).strip() for pod in pods]
+    assert sorted(seen[:2]) == ["gpu=0", "gpu=1"]
+    assert seen[2] == "gpu="
+    for pod in pods:
+        (agent.worker_of(pod["metadata"]["uid"]).own.home / "go").touch()
+        await cluster.phase(pod["metadata"]["name"], "Succeeded")
+    spec = pod_of("d", "echo gpu=$CUDA_VISIBLE_DEVICES")
+    spec["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": 2}}
+    await cluster.create(POD, spec)
+    pod = await cluster.phase("d", "Succeeded")
+    assert await log_of(agent, pod) == "gpu=0,1\n"
+
+
+async def test_service_names_resolve_in_a_pod(agent, cluster):
+    await cluster.create(SERVICE, {"metadata": {"name": "ps-0"}, "spec": {"selector": {"role": "ps"}}})
+    server = pod_of("server", "while [ ! -e $HOME/go ]; do sleep 0.05; done", node="")
+    server["metadata"]["labels"] = {"role": "ps"}
+    await cluster.create(POD, server)
+    lookup = "import socket; print([socket.gethostbyname(n) for n in ('ps-0', 'ps-0.default.svc', 'client')])"
+    client = pod_of("client", f'python3 -c "{lookup}"')
+    await cluster.create(POD, client)
+    pod = await cluster.phase("client", "Succeeded", "Failed")
+    await cluster.patch(POD, "server", "default", {"spec": {"nodeName": "node"}})
+    address = (await cluster.phase("server", "Running"))["status"]["podIP"]
+    assert await log_of(agent, pod) == f"{[address, address, pod['status']['podIP']]}\n"
+
+
+async def test_a_sidecar_ends_after_the_others(agent, cluster):
+    spec = pod_of("one", "echo done")
+    script = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    spec["spec"]["initContainers"] = [
+        {"name": "side", "image": "python", "command": ["sh", "-c", script], "restartPolicy": "Always"}
+    ]
+    await cluster.create(POD, spec)
+    pod = await cluster.phase("one", "Succeeded", "Failed")
+    assert pod["status"]["phase"] == "Succeeded"
+    assert "terminated" in pod["status"]["initContainerStatuses"][0]["state"]
+
+
+async def test_logs_can_be_followed(agent, cluster):
+    script = "echo a; while [ ! -e $HOME/go ]; do sleep 0.02; done; echo b"
+    await cluster.create(POD, pod_of("one", script))
+    pod = await cluster.phase("one", "Running")
+    home = agent.worker_of(pod["metadata"]["uid"]).own.home
+    seen = b""
+    async with asyncio.timeout(10), PodLogs(agent).open(pod, LogOptions(follow=True)) as blocks:
+        async for block in blocks:
+            seen += block
+            (home / "go").touch()
+    assert seen == b"a\nb\n"
+
+
+async def test_stop_pods_ends_all_for_good(agent, cluster):
+    for name in ("a", "b"):
+        await cluster.create(POD, pod_of(name, "sleep 600", policy="Always"))
+    for name in ("a", "b"):
+        await cluster.phase(name, "Running")
+    await agent.stop_pods()
+    assert agent.n_running_pods == 0
+    for name in ("a", "b"):
+        assert cluster.pod(name)["status"]["phase"] == "Failed"
+        assert cluster.pod(name)["status"]["reason"] == "Terminated"
+
+
+async def test_the_node_is_registered(agent, cluster):
+    node = await cluster.get(NODE, "node")
+    assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "node"
+    assert node["status"]["capacity"]["nvidia.com/gpu"] == "2"
+    assert node["status"]["capacity"]["cpu"] == str(len(os.sched_getaffinity(0)))
+    assert {c["type"]: c["status"] for c in node["status"]["conditions"]}["Ready"] == "True"
+    await cluster.until(lambda: (LEASE, "kube-node-lease", "node") in cluster.objects)
+
+
+async def test_no_variable_of_the_service_reaches_a_pod(cluster, catalog, settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("BEAMHALL_TOKEN", "hush")
+    monkeypatch.setenv("https_proxy", "http://proxy:1")
+    async with running(cluster, catalog, tmp_path, settings) as agent:
+        await cluster.create(POD, pod_of("one", "env"))
+        pod = await cluster.phase("one", "Succeeded")
+        text = await log_of(agent, pod)
+    assert "hush" not in text
+    assert "https_proxy=http://proxy:1\n" in text
+
+
+async def test_a_pod_whose_shim_was_killed_is_restarted_once(agent, cluster):
+    await cluster.create(POD, pod_of("one", "echo $$$$; sleep 600", policy="Always"))
+    pod = await cluster.phase("one", "Running")
+    child = int(await _until_logged(agent, pod, "\n"))
+    (run,) = agent.worker_of(pod["metadata"]["uid"]).runs_of("main")
+    os.kill(run.sandbox.shim_pid, signal.SIGKILL)
+    await cluster.until(lambda: main_of(cluster.pod("one"))["restartCount"] == 1)
+    assert not is_alive(child)
+    assert main_of(cluster.pod("one"))["lastState"]["terminated"]["exitCode"] == 137
+
+
+async def _until(holds, timeout_s=10):
+    async with asyncio.timeout(timeout_s):
+        while not holds():
+            await asyncio.sleep(0.01)
+    return True
+
+
+async def _until_logged(agent, pod, text):
+    seen = b""
+    async with asyncio.timeout(10), PodLogs(agent).open(pod, LogOptions(follow=True)) as blocks:
+        async for block in blocks:
+            seen += block
+            if text in seen.decode():
+                return seen.decode()
+    raise AssertionError(seen)
