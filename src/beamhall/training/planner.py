@@ -99,7 +99,8 @@ def plan_training(framework: Framework, settings: TrainingSettings, obj: ReadOnl
         )
     if job.run_policy.suspend:
         return _suspend(draft, settings)
-    _resume(draft)
+    if is_true(draft.conditions, SUSPENDED):
+        return _resume(draft)
     draft.status.setdefault("startTime", draft.now)
     return _advance(draft, settings)
 
@@ -170,10 +171,8 @@ def _suspend(draft: Draft, settings: TrainingSettings) -> Plan:
     return draft.plan("the job is suspended")
 
 
-def _resume(draft: Draft) -> None:
+def _resume(draft: Draft) -> Plan:
     """Let a suspended job start as if it were new: its clock and its count of restarts begin again."""
-    if not is_true(draft.conditions, SUSPENDED):
-        return
     kind = draft.job.framework.kind.kind
     message = f"{kind} {draft.job.name} is resumed."
     draft.set_condition(SUSPENDED, "False", message, "Resumed")
@@ -181,6 +180,7 @@ def _resume(draft: Draft) -> None:
     draft.emit(f"{kind}Resumed", message)
     if read_restarts(draft.job.object):
         draft.annotate(ANNOTATION, None)
+    return draft.plan("the job is resumed")
 
 
 def _limit_reached(draft: Draft, survey: Survey) -> str:
