@@ -1,0 +1,33 @@
+"""Container processes on Linux that outlive a crash of the service, and never outlive their Pod.
+
+``Sandboxes`` starts them and finds them again. The parts in the order to read them: ``specification`` (the values),
+``sandboxes``, ``sandbox``, ``zygotes``; then ``child``, which runs outside the service. Nothing here knows of Pods.
+"""
+
+from beamhall.embedded.agent.sandbox.capabilities import detect_capabilities
+from beamhall.embedded.agent.sandbox.sandbox import Sandbox
+from beamhall.embedded.agent.sandbox.sandboxes import Sandboxes
+from beamhall.embedded.agent.sandbox.specification import (
+    AlreadyStarted,
+    Capabilities,
+    Capability,
+    ContainerSpec,
+    Exit,
+    Mount,
+    StartFailed,
+    WarmStart,
+)
+
+__all__ = [
+    "AlreadyStarted",
+    "Capabilities",
+    "Capability",
+    "ContainerSpec",
+    "Exit",
+    "Mount",
+    "Sandbox",
+    "Sandboxes",
+    "StartFailed",
+    "WarmStart",
+    "detect_capabilities",
+]

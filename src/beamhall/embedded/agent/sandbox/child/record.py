@@ -1,0 +1,97 @@
+"""A sandbox's directory: the names of its files, and how they are written so that a reader never sees half of one.
+
+``shim``       who holds the directory; there from the moment the directory has its name
+``log``        the container's output
+``control``    a fifo; lines ``signal NUMBER`` and ``kill SECONDS``
+``started``    the container's process, once its program runs
+``exit.json``  how it ended; after that nothing of it is left
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+
+SHIM = "shim"
+LOG = "log"
+CONTROL = "control"
+STARTED = "started"
+EXIT = "exit.json"
+_RESERVED = ".exit"
+_RESERVED_BYTES = 4096
+
+MARKER = "BEAMHALL_SANDBOX"
+"""The environment variable that every process of a sandbox carries."""
+
+
+def now() -> str:
+    """Give the time as the records write it: RFC 3339, UTC, microseconds."""
+    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)) + f".{nanoseconds // 1000:06d}Z"
+
+
+def claim(directory: str, shim: dict[str, object]) -> bool:
+    """Make the directory, once.
+
+    It is prepared beside its place and then renamed, which fails where a directory with something in it is: so it is
+    there with the name of its holder in it, or not at all. Room for the exit record is taken now, so that a disk that
+    is full by then cannot lose it.
+
+    Returns:
+        False if the directory exists.
+
+    Raises:
+        OSError: The parent is missing, or cannot be written.
+    """
+    parent, name = os.path.split(directory)
+    draft = os.path.join(parent, f".{name}.{os.getpid()}")
+    os.mkdir(draft, 0o700)
+    write(draft, SHIM, shim)
+    with open(os.path.join(draft, _RESERVED), "wb") as file:
+        file.write(b" " * _RESERVED_BYTES)
+    with open(os.path.join(draft, LOG), "wb"):
+        pass
+    os.mkfifo(os.path.join(draft, CONTROL), 0o600)
+    try:
+        os.rename(draft, directory)
+    except OSError as error:
+        for left in os.listdir(draft):
+            os.unlink(os.path.join(draft, left))
+        os.rmdir(draft)
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            return False
+        raise
+    return True
+
+
+def write(directory: str, name: str, value: dict[str, object]) -> None:
+    """Write a record, whole or not at all. Raises OSError."""
+    draft = os.path.join(directory, "." + name)
+    with open(draft, "w", encoding="ascii") as file:
+        json.dump(value, file)
+    os.rename(draft, os.path.join(directory, name))
+
+
+def write_exit(directory: str, value: dict[str, object]) -> None:
+    """Write the exit record durably, into the room that was reserved for it. Raises OSError."""
+    draft = os.path.join(directory, _RESERVED)
+    data = json.dumps(value).encode("ascii").ljust(_RESERVED_BYTES)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+    os.rename(draft, os.path.join(directory, EXIT))
+
+
+def read(directory: str, name: str) -> dict[str, object] | None:
+    """Read a record. None if it is not there, or was damaged by a crash of the machine."""
+    try:
+        with open(os.path.join(directory, name), encoding="ascii") as file:
+            value = json.load(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,113 @@
+"""The zygote: a small process that forks shims on request, so that a container costs a fork and not an interpreter.
+
+Usage: ``PYTHON zygote.py FD [MODULE...]``, or ``PYTHON zygote.py probe`` to print what works here. FD is a Unix socket
+to the service. Modules are imported first, and containers may then start in this interpreter with them (see ``warm``).
+The first message to the service says that it is ready, or why it cannot be. Each request is one byte with one socket,
+on which the shim is told what to start. It ends when the service does. Containers outlive it. Next: ``shim``.
+"""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+import os
+import sys
+import types
+
+_PACKAGE = "beamhall.embedded.agent.sandbox.child"
+
+
+def _make_importable() -> None:
+    """Let the files beside this one be imported by their names, where Beamhall is not installed."""
+    name = ""
+    for part in _PACKAGE.split("."):
+        name = f"{name}.{part}" if name else part
+        module = types.ModuleType(name)
+        module.__path__ = []
+        sys.modules[name] = module
+    module.__path__ = [os.path.dirname(os.path.abspath(__file__))]
+
+
+def forget() -> None:
+    """Take these files out of ``sys.modules``: a program must find its own ``beamhall``, or none."""
+    for name in [n for n in sys.modules if n.partition(".")[0] == "beamhall"]:
+        del sys.modules[name]
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this directory
+    _make_importable()
+
+import gc
+import importlib
+import json
+import signal
+import socket
+import traceback
+from collections.abc import Callable, Sequence
+
+from beamhall.embedded.agent.sandbox.child import probe, seccomp, shim
+
+if len(sys.argv) > 2:
+    from beamhall.embedded.agent.sandbox.child import warm
+_TRACEBACK_BYTES = 4000
+
+
+def _import(modules: Sequence[str]) -> str:
+    """Import modules. Gives what stands against forking from here, or nothing."""
+    for name in modules:
+        importlib.import_module(name)
+    # Thread pools that know of fork (OpenBLAS) end themselves before one and start again when they are needed. One
+    # trial shows whether threads are left: a child would have lost them, with the locks that they held.
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    threads = len(os.listdir("/proc/self/task"))
+    return f"{threads - 1} threads were started by importing {', '.join(modules)}" if threads > 1 else ""
+
+
+def _tell_problem(channel: socket.socket, kind: type[BaseException], error: BaseException) -> None:
+    text = "".join(traceback.format_exception(kind, error, error.__traceback__))
+    channel.send(json.dumps({"problem": text[-_TRACEBACK_BYTES:]}).encode())
+
+
+def serve(fd: int, modules: Sequence[str]) -> Callable[[], None] | None:
+    """Fork shims until the service is gone.
+
+    Returns:
+        None in the zygote and in shims: the process may end. In a container that starts warm, what runs its program.
+    """
+    channel = socket.socket(fileno=fd)
+    channel.set_inheritable(False)
+    if modules:
+        sys.excepthook = lambda kind, error, _: _tell_problem(channel, kind, error)
+    problem = _import(modules)
+    sys.excepthook = sys.__excepthook__
+    channel.send(json.dumps({"problem": problem}).encode())
+    if problem:
+        return None
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    gc.collect()
+    gc.freeze()
+    while True:
+        data, fds, _, _ = socket.recv_fds(channel, 1, 1, seccomp.MSG_CMSG_CLOEXEC)
+        if not data:
+            return None
+        for received in fds:  # recv_fds of Python 3.11 forgets its flags
+            os.set_inheritable(received, False)
+        if os.fork() == 0:
+            channel.close()
+            order = socket.socket(fileno=fds[0])
+            result = shim.run(order)
+            return warm.program(result) if result is not None else None
+        for received in fds:
+            os.close(received)
+
+
+if __name__ == "__main__" and sys.argv[1] == "probe":
+    print(json.dumps(probe.findings()))  # noqa: T201  (its standard output is how it answers)
+elif __name__ == "__main__":
+    _program = serve(int(sys.argv[1]), sys.argv[2:])
+    if _program is not None:
+        forget()
+        _program()

@@ -1,0 +1,189 @@
+"""One started container as the service sees it: its process, its end, and the orders it takes.
+
+The container and its shim live without the service; this is a handle on them, made by a start or by finding them again.
+Everything it knows is in the sandbox's directory (``child.record``). Next: ``sandboxes`` makes these.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from beamhall.embedded.agent.sandbox.child import linux, record
+from beamhall.embedded.agent.sandbox.specification import Exit
+from beamhall.embedded.agent.sandbox.strays import kill_strays
+from beamhall.kernel.clock import parse_time
+
+_SHIM_LATE_S = 10.0
+
+
+class Sandbox:
+    """A container that was started, and perhaps has ended.
+
+    Attributes:
+        directory: Its files.
+        exit: How it ended; None while that is not known.
+        warm: Whether it was forked from a process with modules imported.
+    """
+
+    def __init__(self, directory: Path, shim: dict[str, Any], started: dict[str, Any] | None) -> None:
+        self.directory = directory
+        self.exit: Exit | None = None
+        self.warm = bool(shim.get("warm"))
+        self._shim = shim
+        self._started = started
+        self._pidfd = -1
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._gone = asyncio.Event()
+        self._concluding = asyncio.Lock()
+
+    @property
+    def log_path(self) -> Path:
+        """The output, in the format of the Container Runtime Interface."""
+        return self.directory / record.LOG
+
+    @property
+    def shim_pid(self) -> int:
+        """The process that keeps it."""
+        return int(self._shim.get("pid", 0))
+
+    @property
+    def pid(self) -> int | None:
+        """Its main process; None if its program never started, or had not when the sandbox was adopted."""
+        return int(self._started["pid"]) if self._started else None
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its program started."""
+        return parse_time(str(self._started["started_at"])) if self._started else None
+
+    def watch(self) -> None:
+        """Begin to wait for the shim's end. Call it in the event loop."""
+        fd = _open_shim(self._shim)
+        if fd < 0:
+            self._gone.set()
+            return
+        self._pidfd = fd
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(fd, self._on_end)
+
+    def _on_end(self) -> None:
+        self.detach()
+        self._gone.set()
+
+    def detach(self) -> None:
+        """Stop watching; the container goes on."""
+        if self._pidfd >= 0 and self._loop is not None:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    async def wait(self) -> Exit:
+        """Wait until nothing of the container is left. Any number may wait."""
+        if self.exit is None:
+            await self._gone.wait()
+            async with self._concluding:
+                if self.exit is None:
+                    self.exit = await asyncio.to_thread(self._conclude)
+        return self.exit
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the main process. Nothing happens if it has ended."""
+        self._order(f"signal {int(number)}")
+
+    async def kill(self, grace_s: float) -> Exit:
+        """End the container: its stop signal now, SIGKILL to everything after ``grace_s`` seconds.
+
+        May be called again with a shorter time. Cancelling this does not cancel the killing.
+        """
+        if self.exit is None and not self._gone.is_set():
+            self._order(f"kill {max(0.0, grace_s):.3f}")
+            try:
+                async with asyncio.timeout(max(0.0, grace_s) + _SHIM_LATE_S):
+                    await self._gone.wait()
+            except TimeoutError:
+                # The shim hangs, or is stopped. Without it, the processes are found by their marks.
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        return await self.wait()
+
+    def _order(self, text: str) -> None:
+        # Opening a fifo that nobody reads fails at once; a few bytes always fit.
+        with contextlib.suppress(OSError):
+            fd = os.open(self.directory / record.CONTROL, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.write(fd, text.encode() + b"\n")
+            finally:
+                os.close(fd)
+
+    def _conclude(self) -> Exit:
+        """Read how it ended. Blocking; when the shim was killed, kill what it left."""
+        directory = str(self.directory)
+        self._started = record.read(directory, record.STARTED) or self._started
+        ended = record.read(directory, record.EXIT)
+        if ended is None:
+            ended = self._vanished()
+            with contextlib.suppress(OSError):
+                record.write_exit(directory, ended)
+        return exit_of(ended)
+
+    def _vanished(self) -> dict[str, Any]:
+        started = self._started or {}
+        left: list[int] = []
+        if self._shim.get("boot") == linux.boot_id():
+            left = kill_strays(str(self._shim.get("id", "")), int(started.get("pid", 0)), int(started.get("ticks", 0)))
+        message = "the process that kept this container was killed, or the machine was restarted"
+        if left:
+            message += f"; processes {left} cannot be killed"
+        return {
+            "code": 137,
+            "signal": int(signal.SIGKILL),
+            "started_at": started.get("started_at"),
+            "finished_at": record.now(),
+            "killed": False,
+            "reason": "Vanished",
+            "message": message,
+        }
+
+    @property
+    def is_shim_alive(self) -> bool:
+        """Whether its shim was alive when it was last looked at."""
+        return not self._gone.is_set()
+
+    def end(self) -> None:
+        """Take it as ended, without looking at its shim: there is an exit record."""
+        self._gone.set()
+
+
+def exit_of(ended: dict[str, Any]) -> Exit:
+    """Read an exit record."""
+    code = int(ended["code"])
+    reason = "StartError" if ended.get("stage") else ("Error" if code else "Completed")
+    started_at = ended.get("started_at")
+    return Exit(
+        code=code,
+        signal=ended.get("signal"),
+        reason=str(ended.get("reason") or reason),
+        message=str(ended.get("message") or ""),
+        started_at=parse_time(str(started_at)) if started_at else None,
+        finished_at=parse_time(str(ended["finished_at"])).astimezone(UTC),
+        killed=bool(ended.get("killed")),
+    )
+
+
+def _open_shim(shim: dict[str, Any]) -> int:
+    """Open the shim by its pid and start time. -1 if it is gone, even where its pid is another's by now."""
+    pid = int(shim.get("pid", 0))
+    if not pid or shim.get("boot") not in (None, linux.boot_id()):
+        return -1
+    try:
+        fd = linux.pidfd_open(pid)
+    except OSError:
+        return -1
+    if linux.start_ticks(pid) != shim.get("ticks"):
+        os.close(fd)
+        return -1
+    return fd

@@ -1,0 +1,137 @@
+"""Starting containers and finding them again: what the Pod life cycle uses.
+
+Keeps the zygotes. Knows nothing of Pods, nor of the API. Next: ``sandbox``, then ``child.shim`` for what happens in the
+container's own processes.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from beamhall.embedded.agent.sandbox.capabilities import detect_capabilities
+from beamhall.embedded.agent.sandbox.child import record
+from beamhall.embedded.agent.sandbox.sandbox import Sandbox
+from beamhall.embedded.agent.sandbox.specification import (
+    AlreadyStarted,
+    Capabilities,
+    ContainerSpec,
+    StartFailed,
+    order_of,
+)
+from beamhall.embedded.agent.sandbox.zygotes import Zygote, ZygoteFailed, inherited
+
+_log = structlog.get_logger(__name__)
+_START_LIMIT_S = 30.0
+
+
+class Sandboxes:
+    """Starts containers that outlive the service. One for the service, in one event loop.
+
+    Args:
+        capabilities: What this machine permits; None to find out at the start.
+    """
+
+    def __init__(self, *, capabilities: Capabilities | None = None) -> None:
+        self._capabilities = capabilities
+        self._plain = Zygote([sys.executable, "-S", "-E"], (), inherited(), _START_LIMIT_S)
+        self._watched: set[Sandbox] = set()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this machine permits, once started."""
+        assert self._capabilities is not None, "start() comes first"
+        return self._capabilities
+
+    async def start(self) -> None:
+        """Start the parent process of containers, and find out what this machine permits.
+
+        Raises:
+            StartFailed: The parent process does not come up.
+        """
+        if self._capabilities is None:
+            self._capabilities = await asyncio.to_thread(detect_capabilities)
+        try:
+            await self._plain.ready()
+        except ZygoteFailed as error:
+            raise StartFailed("service", f"the parent process of containers cannot be started: {error}") from error
+
+    async def close(self) -> None:
+        """End the parent processes. Containers go on."""
+        for sandbox in self._watched:
+            sandbox.detach()
+        self._watched.clear()
+        await self._plain.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def launch(self, spec: ContainerSpec) -> Sandbox:
+        """Start a container; return when its program runs.
+
+        If this is cancelled, the container may have been started: ``adopt`` tells.
+
+        Raises:
+            AlreadyStarted: The directory was claimed before.
+            StartFailed: The program could not be started. Unless its stage is ``service``, the directory holds a record
+                of it.
+        """
+        answer = await self._ask(spec)
+        if answer.get("already"):
+            raise AlreadyStarted(f"{spec.directory} was started before")
+        if "stage" in answer:
+            raise StartFailed(str(answer["stage"]), str(answer["message"]))
+        return self._watch(Sandbox(spec.directory, answer["shim"], answer))
+
+    async def _ask(self, spec: ContainerSpec) -> dict[str, Any]:
+        order = order_of(spec, self.capabilities)
+        for _ in range(2):  # once more with a new parent process, where the old one was killed
+            try:
+                await self._plain.ready()
+                answer = await self._plain.request(order)
+            except ZygoteFailed as error:
+                _log.warning("zygote lost", reason=str(error))
+                continue
+            if answer is not None:
+                return answer
+            if await asyncio.to_thread(spec.directory.exists):
+                break
+        raise StartFailed("service", f"the processes that start {spec.directory} died; adopt or try again")
+
+    def _watch(self, sandbox: Sandbox) -> Sandbox:
+        self._watched = {s for s in self._watched if s.is_shim_alive}
+        sandbox.watch()
+        if sandbox.is_shim_alive:
+            self._watched.add(sandbox)
+        return sandbox
+
+    async def adopt(self, directory: Path) -> Sandbox | None:
+        """Find a container again that an earlier service started: running, ended, or vanished.
+
+        Of a vanished one, this kills what is left before it returns.
+
+        Returns:
+            None if the directory was never claimed: starting there is safe.
+        """
+        path = str(directory)
+        if not await asyncio.to_thread(directory.exists):
+            return None
+        shim = await asyncio.to_thread(record.read, path, record.SHIM)
+        started = await asyncio.to_thread(record.read, path, record.STARTED)
+        sandbox = Sandbox(directory, shim or {}, started)
+        if await asyncio.to_thread((directory / record.EXIT).exists):
+            sandbox.end()
+        else:
+            self._watch(sandbox)
+        if not sandbox.is_shim_alive:
+            await sandbox.wait()
+        return sandbox

@@ -1,0 +1,179 @@
+"""What is to be started, and what came of it: the plain values of this package.
+
+Knows nothing of Pods: their life cycle makes these values. Next: ``sandboxes``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A directory or file of the host, or a new tmpfs, at a path of the container.
+
+    Attributes:
+        source: What is shown; None for a tmpfs.
+        target: Where, as an absolute path. It need not exist on the host, which is never changed.
+        read_only: Whether the container may not write to it.
+        kind: ``bind`` or ``tmpfs``.
+    """
+
+    source: Path | None
+    target: str
+    read_only: bool = False
+    kind: Literal["bind", "tmpfs"] = "bind"
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Names one parent process for warm starts; equal values share one.
+
+    Attributes:
+        python: The environment's interpreter.
+        modules: What it has imported.
+        env: The environment variables while it imports them: those of the image.
+    """
+
+    python: Path
+    modules: tuple[str, ...]
+    env: Mapping[str, str]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two of these equal, hashable."""
+        return (str(self.python), self.modules, tuple(sorted(self.env.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One attempt of one container.
+
+    Attributes:
+        directory: The attempt's own directory. Its parent must exist and itself must not: starting claims it.
+        id: Unique to this attempt, up to 64 of ``[A-Za-z0-9._-]``. Its processes carry it in BEAMHALL_SANDBOX.
+        argv: The command line; the command is looked up in ``env["PATH"]`` where it has no slash.
+        env: All environment variables; none are inherited.
+        cwd: The working directory, as the container sees it.
+        mounts: What is mounted, in any order.
+        hostname: The container's own host name; empty for the host's.
+        address: The Pod's ``127.x.y.z``; empty to leave ``bind`` and ``connect`` alone.
+        hosts_file: What the container sees as ``/etc/hosts``.
+        umask: The mode bits that new files do not get.
+        stop_signal: What asks it to end.
+        warm: The parent process to fork it from, where its command line permits that.
+    """
+
+    directory: Path
+    id: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    mounts: Sequence[Mount] = ()
+    hostname: str = ""
+    address: str = ""
+    hosts_file: Path | None = None
+    umask: int = 0o022
+    stop_signal: int = 15
+    warm: WarmStart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a container ended.
+
+    Attributes:
+        code: As Kubernetes reports it: 128+n for signal n, 128 when it could not start, 137 when it vanished.
+        signal: The signal that ended it.
+        reason: ``Completed``, ``Error``, ``OOMKilled``, ``StartError``, or ``Vanished``: its shim was killed.
+        message: For a person; mostly empty.
+        started_at: When its program started; None if it never did.
+        finished_at: When nothing of it was left.
+        killed: Whether it had been told to end.
+    """
+
+    code: int
+    signal: int | None
+    reason: str
+    message: str
+    started_at: datetime | None
+    finished_at: datetime
+    killed: bool
+
+
+class StartFailed(Exception):
+    """A container could not be started.
+
+    Attributes:
+        stage: ``command-not-found``, ``permission``, ``exec``, ``cwd``, ``mount``, ``namespace``, ``network``, or
+            ``service``: our own fault, trying again may help.
+        message: What is wrong, with which name.
+    """
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.message = message
+
+
+class AlreadyStarted(Exception):
+    """The directory was claimed before: what is in it is to be adopted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Whether something works here.
+
+    Attributes:
+        works: Whether it does.
+        reason: Why not, and what would help.
+        how: By which means, where there are several: ``root`` or ``user namespace``.
+    """
+
+    works: bool
+    reason: str = ""
+    how: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this machine lets the service do for its containers.
+
+    Attributes:
+        mounts: Volumes at any path, and names in ``/etc/hosts``.
+        hostname: A host name of each Pod's own.
+        network: An address of each Pod's own for servers that listen everywhere.
+        cgroups: Limits. Nothing here uses them yet.
+    """
+
+    mounts: Capability
+    hostname: Capability
+    network: Capability
+    cgroups: Capability
+
+
+def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
+    """Write what the shim is told, leaving out what cannot be had here and may be missed: names, addresses."""
+    mounts = [
+        {"source": str(m.source) if m.source else None, "target": m.target, "read_only": m.read_only, "kind": m.kind}
+        for m in spec.mounts
+    ]
+    if spec.hosts_file and capabilities.mounts.works:
+        mounts.append({"source": str(spec.hosts_file), "target": "/etc/hosts", "read_only": False, "kind": "bind"})
+    how = {"root": "root", "user namespace": "user"}.get(capabilities.mounts.how, "")
+    return {
+        "directory": str(spec.directory),
+        "id": spec.id,
+        "argv": list(spec.argv),
+        "env": {**spec.env, "BEAMHALL_SANDBOX": spec.id},
+        "cwd": spec.cwd,
+        "mounts": mounts,
+        "namespaces": how,
+        "hostname": spec.hostname if capabilities.hostname.works else "",
+        "address": spec.address if capabilities.network.works else "",
+        "umask": spec.umask,
+        "stop_signal": spec.stop_signal,
+        "warm": None,
+    }

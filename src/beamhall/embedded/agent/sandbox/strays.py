@@ -1,0 +1,62 @@
+"""Finding and killing what a dead shim left behind.
+
+A shim ends with its container and leaves nothing. Only when the shim itself was killed may processes go on; the kernel
+kills their first one then (its parent's death signal), and the rest are found here by the marker in their environment
+and by their session. Blocking; call it in a thread.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from beamhall.embedded.agent.sandbox.child import linux, record
+
+_LIMIT_S = 30.0
+_PAUSE_S = 0.01
+
+
+def kill_strays(sandbox_id: str, leader: int, leader_ticks: int) -> list[int]:
+    """Kill every process of a sandbox whose shim is dead, and wait until they are gone.
+
+    Args:
+        sandbox_id: The value of BEAMHALL_SANDBOX.
+        leader: The container's main process, whose session the others are in; 0 if it is not known.
+        leader_ticks: When that started, in ticks since boot.
+
+    Returns:
+        The pids that are still there after 30 s: none, but for a process stuck in the kernel.
+    """
+    until = time.monotonic() + _LIMIT_S
+    found = find_strays(sandbox_id, leader, leader_ticks)
+    while found and time.monotonic() < until:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_PAUSE_S)
+        found = find_strays(sandbox_id, leader, leader_ticks)
+    return found
+
+
+def find_strays(sandbox_id: str, leader: int, leader_ticks: int) -> list[int]:
+    """Find the living processes of a sandbox; arguments as for ``kill_strays``."""
+    marker = f"{record.MARKER}={sandbox_id}".encode()
+    # A session's number is free again once all of its processes are gone; then a stranger may be its leader.
+    is_session_ours = bool(leader) and linux.start_ticks(leader) in (0, leader_ticks)
+    found: list[int] = []
+    for pid in linux.processes():
+        fields = linux.stat_fields(pid)
+        if not fields or fields[0] in "ZX" or pid == os.getpid():
+            continue
+        in_session = is_session_ours and int(fields[3]) == leader and int(fields[19]) >= leader_ticks
+        if in_session or marker in _environment(pid):
+            found.append(pid)
+    return found
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
