@@ -16,6 +16,7 @@ from beamhall.embedded.agent.sandbox.capabilities import ZYGOTE
 
 _HELLO_BYTES = 65536
 _STOP_S = 5.0
+_DYING_S = 0.5
 _ORDERS_AT_ONCE = 64
 
 
@@ -116,11 +117,16 @@ class Zygote:
                 answer = b""
                 try:
                     await loop.sock_sendall(ours, len(data).to_bytes(4, "big") + data)
-                    while part := await loop.sock_recv(ours, 65536):
+                    while not answer.endswith(b"\n") and (part := await loop.sock_recv(ours, 65536)):
                         answer += part
                 except (BrokenPipeError, ConnectionResetError):
                     pass
-        return json.loads(answer) if answer.endswith(b"\n") else None
+        if answer.endswith(b"\n"):
+            value: dict[str, Any] = json.loads(answer)
+            return value
+        if self._process is not None:  # it may be dying; then the next ``ready`` must see that
+            await asyncio.to_thread(_dies, self._process)
+        return None
 
     async def _hand_over(self, end: socket.socket) -> None:
         while True:
@@ -147,6 +153,14 @@ class Zygote:
             channel.close()
         if process is not None:
             await asyncio.to_thread(_wait, process)
+
+
+def _dies(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_DYING_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -110,6 +111,14 @@ def pidfd_open(pid: int) -> int:
     fd = syscall(SYS_PIDFD_OPEN, pid, 0)
     os.set_inheritable(fd, False)
     return fd
+
+
+def receive(channel: socket.socket, size: int) -> tuple[bytes, list[int]]:
+    """Receive a message with at most one descriptor, which programs will not inherit. Raises OSError."""
+    data, fds, _, _ = socket.recv_fds(channel, size, 1)
+    for fd in fds:  # by hand: recv_fds ignores its flags in some versions
+        os.set_inheritable(fd, False)
+    return data, fds
 
 
 def clear_environment() -> None:

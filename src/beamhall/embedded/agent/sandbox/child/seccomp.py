@@ -14,8 +14,6 @@ import struct
 
 from beamhall.embedded.agent.sandbox.child import linux
 
-MSG_CMSG_CLOEXEC = 0x40000000
-
 _SET_MODE_FILTER = 1
 _FLAG_SPEC_ALLOW = 1 << 2
 _FLAG_NEW_LISTENER = 1 << 3

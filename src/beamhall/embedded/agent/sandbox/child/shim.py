@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import container, linux, loopback, output, record, seccomp
+from beamhall.embedded.agent.sandbox.child import container, linux, loopback, output, record
 
 _SHUTDOWN_GRACE_S = 10.0
 _SWEEP_PAUSE_MS = 20
@@ -189,7 +189,7 @@ class Shim:
 
     def _on_status(self, status: socket.socket) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(status, _MESSAGE_BYTES, 1, seccomp.MSG_CMSG_CLOEXEC)
+            data, fds = linux.receive(status, _MESSAGE_BYTES)
         except OSError:
             data, fds = b"", []
         if fds:

@@ -45,7 +45,7 @@ import socket
 import traceback
 from collections.abc import Callable, Sequence
 
-from beamhall.embedded.agent.sandbox.child import probe, seccomp, shim
+from beamhall.embedded.agent.sandbox.child import linux, probe, shim
 
 if len(sys.argv) > 2:
     from beamhall.embedded.agent.sandbox.child import warm
@@ -90,11 +90,9 @@ def serve(fd: int, modules: Sequence[str]) -> Callable[[], None] | None:
     gc.collect()
     gc.freeze()
     while True:
-        data, fds, _, _ = socket.recv_fds(channel, 1, 1, seccomp.MSG_CMSG_CLOEXEC)
+        data, fds = linux.receive(channel, 1)
         if not data:
             return None
-        for received in fds:  # recv_fds of Python 3.11 forgets its flags
-            os.set_inheritable(received, False)
         if os.fork() == 0:
             channel.close()
             order = socket.socket(fileno=fds[0])
