@@ -1,1 +1,1 @@
-"""Measurements on demand: ``python -m benchmarks [NAME ...]`` prints JSON lines, each beside what it is held against."""
+"""Measurements on demand: ``python -m benchmarks [NAME ...]`` prints JSON lines."""

@@ -108,7 +108,7 @@ def _gpus(settings: Settings) -> Iterator[Finding]:
     if settings.gpus != "auto":
         yield Finding("GPUs", "note", f"{settings.gpus} simulated", "")
         return
-    gpus = find_gpus()
+    gpus = find_gpus(None)
     yield Finding("GPUs", "ok", f"{len(gpus)} found" if gpus else "none found")
 
 

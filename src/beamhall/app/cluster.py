@@ -1,0 +1,115 @@
+"""The embedded cluster put together: store, API server, controllers, agent.
+
+The order matters: the API answers before anything asks it, definitions are installed before planners watch their kinds,
+and the agent comes last, so that Pods of an earlier run are adopted with every part at work.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from beamhall.app.controllers import embedded_controllers, embedded_definitions
+from beamhall.app.definitions import install_definitions
+from beamhall.app.settings import Settings
+from beamhall.catalog.catalog import Catalog
+from beamhall.client.local import LocalClient
+from beamhall.client.protocol import Client
+from beamhall.embedded.agent.agent import Agent
+from beamhall.embedded.agent.logs import PodLogs
+from beamhall.embedded.agent.settings import AgentSettings
+from beamhall.embedded.api.factory import Api, create_app, create_resource_api
+from beamhall.embedded.store.store import Store
+from beamhall.kernel.clock import Clock
+from beamhall.kernel.identity import ADMIN_GROUP, User
+from beamhall.runtime.manager import Manager
+
+_CONTROLLERS = User("system:controllers", (ADMIN_GROUP,))
+_OWNER = User("owner", (ADMIN_GROUP,))
+
+
+class Cluster:
+    """The embedded cluster. Made by ``embedded_cluster``.
+
+    Attributes:
+        app: The Kubernetes API as an ASGI application.
+        client: The cluster as its owner sees it.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, api: Api) -> None:
+        node = f"system:node:{settings.node_name or 'local'}"
+        catalog = Catalog.load(settings.data)
+        self._api = api
+        self._agent = Agent(
+            LocalClient(api, User(node, (ADMIN_GROUP, "system:nodes"))),
+            catalog, settings.data, _agent_settings(settings), clock,
+        )  # fmt: skip
+        self._manager = Manager(LocalClient(api, _CONTROLLERS), embedded_controllers(), clock)
+        self._installed = asyncio.Event()
+        self.app: ASGIApp = create_app(api, PodLogs(self._agent))
+        self.client: Client = LocalClient(api, _OWNER)
+
+    @property
+    def n_running_pods(self) -> int:
+        """How many Pods have processes now."""
+        return self._agent.n_running_pods
+
+    def unready(self) -> list[str]:
+        """Give what is not ready yet."""
+        parts = {
+            "definitions": self._installed.is_set(),
+            "controllers": self._manager.is_ready,
+            "agent": self._agent.ready,
+        }
+        return [name for name, is_ready in parts.items() if not is_ready]
+
+    async def wait_until_ready(self) -> None:
+        """Wait until nothing is unready."""
+        await self._installed.wait()
+        await self._manager.ready()
+        await self._agent.wait_ready()
+
+    async def run(self) -> None:
+        """Run the parts until cancelled. Pods go on running then."""
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._api.run())
+            await install_definitions(self.client, embedded_definitions(), update=True)
+            self._installed.set()
+            parts.create_task(self._manager.run())
+            parts.create_task(self._agent.run())
+
+    async def stop_pods(self) -> None:
+        """End every Pod for good, each within its grace period."""
+        await self._agent.stop_pods()
+
+    def story(self, kind: str, namespace: str, name: str) -> Sequence[Mapping[str, Any]]:
+        """Give what was done to an object, oldest first; ``kind`` as users write it: ``tfjob``, ``pods``."""
+        wanted = kind.lower()
+        for known in self._manager.views.caches:
+            if wanted in (known.kind.lower(), known.plural, known.resource):
+                return self._manager.story.of(known.resource, namespace if known.namespaced else "", name)
+        return ()
+
+
+@asynccontextmanager
+async def embedded_cluster(settings: Settings, clock: Clock) -> AsyncIterator[Cluster]:
+    """Open the store of a data directory and put a cluster on it; its parts run once ``run`` is awaited."""
+    store = await Store.open(settings.data / "objects.db")
+    try:
+        yield Cluster(settings, clock, create_resource_api(store, clock, random.SystemRandom()))
+    finally:
+        await store.close()
+
+
+def _agent_settings(settings: Settings) -> AgentSettings:
+    return AgentSettings(
+        node_name=settings.node_name,
+        gpus=None if settings.gpus == "auto" else int(settings.gpus),
+        gpu_shared_by=settings.gpu_shares,
+        warm_start=settings.warm_start,
+        allow_host_path=settings.allow_host_path,
+        passed_through=settings.pass_environment,
+    )

@@ -1,0 +1,27 @@
+"""Which controllers run: the planners of every capability, as the runtime wants them."""
+
+from collections.abc import Iterable
+
+from beamhall.embedded.workloads.registry import workload_planners
+from beamhall.kernel.planner import Planner
+from beamhall.runtime.controller import Controller
+from beamhall.training.planner import TrainingSettings
+from beamhall.training.registry import training_planners
+
+_GRACE_AFTER_FINISH_S = 5.0
+
+
+def embedded_controllers() -> list[Controller]:
+    """Give the controllers of the embedded cluster: its own workloads, and the capabilities on top."""
+    # One machine must not run a finished job's parameter servers for ever, and starts jobs whole or not at all.
+    training = TrainingSettings(gang="scheduler-plugins", terminate_after_finish_s=_GRACE_AFTER_FINISH_S)
+    return [*_controllers(workload_planners()), *_controllers(training_planners(training))]
+
+
+def operator_controllers(settings: TrainingSettings, cluster_domain: str) -> list[Controller]:
+    """Give the controllers that run against another cluster: the capabilities only."""
+    return _controllers(training_planners(settings, cluster_domain))
+
+
+def _controllers(planners: Iterable[Planner]) -> list[Controller]:
+    return [Controller.of(planner) for planner in planners]

@@ -1,0 +1,48 @@
+"""Installing our CustomResourceDefinitions: at each start on the embedded cluster, where missing on another."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+
+from beamhall.client.protocol import Client, Selection
+from beamhall.kernel.conditions import is_true
+from beamhall.kernel.errors import AlreadyExists, Expired
+from beamhall.kernel.kinds import CUSTOM_RESOURCE_DEFINITION
+from beamhall.kernel.objects import Object, name_of
+
+_ESTABLISHED_TIMEOUT_S = 30.0
+
+
+async def install_definitions(client: Client, definitions: Iterable[Object], *, update: bool) -> None:
+    """Make the definitions that are missing, and wait until all are served.
+
+    Args:
+        client: The cluster.
+        definitions: CustomResourceDefinition objects.
+        update: Whether definitions that are there become ours. Leave a laboratory's cluster as its operators made it.
+
+    Raises:
+        TimeoutError: The cluster does not serve one of them.
+    """
+    for definition in definitions:
+        name = name_of(definition)
+        try:
+            await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
+        except AlreadyExists:
+            if update:
+                await client.patch(CUSTOM_RESOURCE_DEFINITION, name, "", {"spec": definition["spec"]})
+        async with asyncio.timeout(_ESTABLISHED_TIMEOUT_S):
+            await _wait_established(client, name)
+
+
+async def _wait_established(client: Client, name: str) -> None:
+    selection = Selection(fields=f"metadata.name={name}")
+    while True:
+        page = await client.list(CUSTOM_RESOURCE_DEFINITION, selection)
+        if any(is_true(definition, "Established") for definition in page.items):
+            return
+        with contextlib.suppress(Expired):
+            async with client.watch(CUSTOM_RESOURCE_DEFINITION, selection, revision=page.revision) as changes:
+                async for change in changes:
+                    if is_true(change.object, "Established"):
+                        return

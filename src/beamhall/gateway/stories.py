@@ -1,0 +1,35 @@
+"""``GET /api/stories``: what was done to an object, and why, for ``beamhall explain`` and the web UI."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from beamhall.gateway.door import refusal
+from beamhall.kernel.errors import BadRequest
+
+Tell = Callable[[str, str, str], Sequence[dict[str, Any]]]
+"""From (kind in any form users write, namespace, name) to entries, oldest first; empty if nothing was done."""
+
+
+def stories_app(tell: Tell) -> ASGIApp:
+    """Make the application.
+
+    Args:
+        tell: Where stories come from.
+    """
+
+    async def serve(request: Request) -> Response:
+        kind, name = request.query_params.get("kind", ""), request.query_params.get("name", "")
+        if not kind or not name:
+            error = BadRequest("say which object: /api/stories?kind=tfjob&name=NAME&namespace=NAMESPACE")
+            return refusal(error, request.url.path, request.headers)
+        entries = tell(kind, request.query_params.get("namespace", ""), name)
+        return Response(msgspec.json.encode({"entries": entries}), media_type="application/json")
+
+    return Starlette(routes=[Route("/", serve)])
