@@ -84,11 +84,11 @@ def label_causes(labels: Mapping[str, object], field: str = "metadata.labels") -
     causes = []
     for key, value in labels.items():
         if problem := label_key_problem(key):
-            causes.append(Cause("FieldValueInvalid", problem, field))
+            causes.append(_invalid(problem, field))
         if not isinstance(value, str):
-            causes.append(Cause("FieldValueInvalid", f"value of {key!r} must be a string: put it into quotes", field))
+            causes.append(_invalid(f"the value of {key!r} must be a string: put it into quotes", field))
         elif problem := label_value_problem(value):
-            causes.append(Cause("FieldValueInvalid", f"value of {key!r}: {problem}", field))
+            causes.append(_invalid(f"the value of {key!r}: {problem}", field))
     return causes
 
 
@@ -99,13 +99,13 @@ def annotation_causes(annotations: Mapping[str, object], field: str = "metadata.
     for key, value in annotations.items():
         # Upstream lowers the key before it checks, so keys in capitals are good here.
         if problem := label_key_problem(key.lower()):
-            causes.append(Cause("FieldValueInvalid", problem, field))
+            causes.append(_invalid(problem, field))
         if not isinstance(value, str):
-            causes.append(Cause("FieldValueInvalid", f"value of {key!r} must be a string: put it into quotes", field))
+            causes.append(_invalid(f"the value of {key!r} must be a string: put it into quotes", field))
             continue
         size_bytes += len(key.encode()) + len(value.encode())
     if size_bytes > MAX_ANNOTATIONS_BYTES:
-        message = f"annotations are {size_bytes} bytes together; at most {MAX_ANNOTATIONS_BYTES} are allowed"
+        message = f"Too long: annotations are {size_bytes} bytes together; at most {MAX_ANNOTATIONS_BYTES} are allowed"
         causes.append(Cause("FieldValueTooLong", message, field))
     return causes
 
@@ -119,6 +119,10 @@ def generate_name(prefix: str, choose: Callable[[str], str]) -> str:
     """
     suffix = "".join(choose(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
     return prefix[: MAX_LABEL - _SUFFIX_LENGTH] + suffix
+
+
+def _invalid(problem: str, field: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {problem}", field)
 
 
 def _problem(text: str, pattern: re.Pattern[str], max_length: int, rule: str) -> str:
