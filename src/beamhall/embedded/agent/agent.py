@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+import structlog
+
 from beamhall.client.protocol import Client
 from beamhall.client.reflector import Removed, Replaced, Upserted, reflect
 from beamhall.embedded.agent.devices import Devices, find_gpus
@@ -24,9 +26,10 @@ from beamhall.embedded.agent.launching import passed_variables
 from beamhall.embedded.agent.lifecycle import grace_period_s
 from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.node import NodeReporter, allocatable_of, node_object, read_machine
-from beamhall.embedded.agent.pods import PodWorker, Tools
+from beamhall.embedded.agent.pods import PodWorker
 from beamhall.embedded.agent.sandbox import Sandboxes
 from beamhall.embedded.agent.settings import AgentSettings
+from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import Roots
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import Conflict, ServiceUnavailable, Timeout, TooManyRequests
@@ -34,6 +37,8 @@ from beamhall.kernel.kinds import POD, SERVICE
 from beamhall.kernel.objects import Object, name_of, namespace_of, uid_of
 
 _HOSTS_DELAY_S = 0.02
+_DISK_RETRY_S = 2.0
+_log = structlog.get_logger(__name__)
 
 
 class Agent:
@@ -119,6 +124,8 @@ class Agent:
             worker.stop(reason, message, grace_period_s(worker.pod))
         for worker in workers:
             await worker.wait_stopped()
+        if self._tools is not None:
+            await self._tools.recorder.flush()
 
     async def _make_tools(self) -> Tools:
         gpus = await asyncio.to_thread(find_gpus, self._settings.gpus)
@@ -173,7 +180,12 @@ class Agent:
             await self._stale.wait()
             await asyncio.sleep(_HOSTS_DELAY_S)
             self._stale.clear()
-            tools.names.flush()
+            try:
+                tools.names.flush()
+            except OSError as error:  # a full disk: names that were written stay good, the rest is tried again
+                _log.warning("names not written", why=str(error))
+                await asyncio.sleep(_DISK_RETRY_S)
+                self._stale.set()
 
     async def _follow_pods(self, tools: Tools, tasks: asyncio.TaskGroup) -> None:
         """Follow all Pods: those that are not bound yet get an address, so that names resolve once they start."""

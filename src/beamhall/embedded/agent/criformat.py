@@ -6,6 +6,11 @@ Source: kubernetes/enhancements "CRI logging"; ``pkg/kubelet/kuberuntime/logs``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+_MESSAGE_LINES = 80
+_MESSAGE_BYTES = 2048
+_READ_BYTES = 65536
 
 
 @dataclass(slots=True)
@@ -87,6 +92,20 @@ def last_text(content: bytes, max_lines: int, max_bytes: int) -> str:
     text = LogText().feed(content if content.endswith(b"\n") else content + b"\n")
     kept = b"".join(text.splitlines(keepends=True)[-max_lines:])[-max_bytes:]
     return kept.decode(errors="replace").rstrip("\n")
+
+
+def read_last_text(path: Path) -> str:
+    """Read the end of a log as Kubernetes does for ``FallbackToLogsOnError``: 80 lines, 2048 bytes. Blocks."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _READ_BYTES))
+            content = file.read()
+    except OSError:
+        return ""
+    if size > _READ_BYTES:
+        content = content.partition(b"\n")[2]
+    return last_text(content, _MESSAGE_LINES, _MESSAGE_BYTES)
 
 
 def _ends_a_line(line: bytes) -> bool:

@@ -100,15 +100,19 @@ class Devices:
 
     def restore(self, uid: str, given: Mapping[str, Sequence[str]]) -> None:
         """Take in what a Pod was given before the service started."""
-        self._given[uid] = dict(given)
+        if given:
+            self._given[uid] = dict(given)
 
     def give(self, uid: str, container: Mapping[str, Any]) -> Sequence[str] | None:
         """Give a container its GPUs, the same ones each time; None: there are not enough, wait."""
+        wanted = gpus_wanted(container)
+        if not wanted:
+            return ()
         mine = self._given.setdefault(uid, {})
         name = str(container["name"])
         if name not in mine:
             in_use = Counter(gpu for pod in self._given.values() for ids in pod.values() for gpu in ids)
-            chosen = allot(self.gpus, self.shared_by, in_use, gpus_wanted(container))
+            chosen = allot(self.gpus, self.shared_by, in_use, wanted)
             if chosen is None:
                 return None
             mine[name] = chosen

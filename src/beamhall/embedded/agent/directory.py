@@ -4,7 +4,9 @@
                    ending.json           an end that was decided on and is not undone
                    devices.json          GPUs by container
                    .volumes/<name>/      volumes that live as long as the Pod
-                   .home/ .tmp/          HOME and TMPDIR
+                   .home/                HOME
+                   .tmp/<container>/     TMPDIR
+                   .scratch/<container>/ where a container works that states no directory
                    <container>/<n>/      run number n, owned by ``sandbox``
                    <container>/history.json   how many runs in a row ended quickly
 
@@ -72,14 +74,22 @@ class PodDirectory:
         """What HOME is."""
         return self.path / ".home"
 
-    @property
-    def tmp(self) -> Path:
-        """What TMPDIR is."""
-        return self.path / ".tmp"
+    def tmp(self, container: str) -> Path:
+        """Give (and make) the directory of a container's temporary files."""
+        return self._private(".tmp", container)
+
+    def scratch(self, container: str) -> Path:
+        """Give (and make) the directory that a container works in if it states none."""
+        return self._private(".scratch", container)
+
+    def _private(self, kind: str, container: str) -> Path:
+        path = self.path / kind / safe_name(container)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
 
     def create(self, snapshot: Snapshot) -> None:
         """Make the directory and keep the object; must be done before anything is started for the Pod."""
-        for path in (self.volumes, self.home, self.tmp):
+        for path in (self.volumes, self.home):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path.chmod(0o700)
         record = {

@@ -21,6 +21,8 @@ _REMEMBERED = 4096
 _BURST = 30
 _REFILL_S = 10.0
 _MESSAGE_LIMIT = 1024
+_PATIENCE_S = 0.05
+"""Events wait a moment, so that they do not stand in the way of what they tell about."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class EventRecorder:
                 await self._write(self._queue.popleft())
             self._wake.clear()
             await self._wake.wait()
+            await asyncio.sleep(_PATIENCE_S)
 
     async def flush(self) -> None:
         """Write what is still waiting; for the end of the service."""

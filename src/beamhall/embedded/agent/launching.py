@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from beamhall.client.protocol import Client
-from beamhall.embedded.agent.directory import PodDirectory, safe_name
+from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.environment import (
     Data,
     Place,
@@ -26,13 +26,14 @@ from beamhall.embedded.agent.environment import (
 from beamhall.embedded.agent.facts import spec_of
 from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.network import hostname_of
-from beamhall.embedded.agent.sandbox import ContainerSpec, WarmStart
+from beamhall.embedded.agent.sandbox import ContainerSpec, Mount, WarmStart
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.volumes import Roots, decode_secret, mounts_of
 from beamhall.kernel.errors import NotFound
 from beamhall.kernel.kinds import CONFIG_MAP, SECRET
 from beamhall.kernel.objects import ReadOnlyObject, namespace_of
 
+_TMP = "/tmp"  # noqa: S108  inside of containers
 _AT_IMPORT = ("LD_LIBRARY_PATH", "OMP_NUM_THREADS")
 """Variables of a container that modules look at while they are imported, so that a warm parent needs them too."""
 
@@ -50,6 +51,7 @@ class Ground:
         gpus: GPUs it was given.
         settings: The agent's.
         passed: Variables of the host that are passed on.
+        has_mounts: Whether this machine lets containers have mounts of their own.
     """
 
     own: PodDirectory
@@ -60,6 +62,7 @@ class Ground:
     gpus: Sequence[str]
     settings: AgentSettings
     passed: Mapping[str, str]
+    has_mounts: bool
 
 
 def passed_variables(settings: AgentSettings, host: Mapping[str, str]) -> Mapping[str, str]:
@@ -105,12 +108,13 @@ def container_spec(
     """
     own, prepared, name = ground.own, ground.prepared, str(container["name"])
     variables = user_variables(pod, container, sources)
+    tmp, mounts = _with_tmp(ground, name, mounts_of(pod, container, own, ground.roots, variables))
     place = Place(
         bin=str(prepared.bin),
         image_env=prepared.env,
         image_path=prepared.image.path,
         home=str(own.home),
-        tmp=str(own.tmp),
+        tmp=tmp,
         hostname=hostname_of(pod),
         threads=cpu_count(container, len(os.sched_getaffinity(0))),
         gpus=ground.gpus,
@@ -123,8 +127,8 @@ def container_spec(
         id=f"{own.uid}.{name}.{attempt}",
         argv=command_line(container, variables, prepared.entrypoint, prepared.command),
         env=env,
-        cwd=expand(str(container.get("workingDir") or ""), variables) or prepared.workdir or str(_scratch(own, name)),
-        mounts=mounts_of(pod, container, own, ground.roots, variables),
+        cwd=expand(str(container.get("workingDir") or ""), variables) or prepared.workdir or str(own.scratch(name)),
+        mounts=mounts,
         hostname=place.hostname,
         address="" if on_host else ground.address,
         hosts_file=ground.hosts_file,
@@ -140,10 +144,22 @@ def _warm(ground: Ground, env: Mapping[str, str]) -> WarmStart | None:
     return WarmStart(python=prepared.python, modules=tuple(prepared.warm), env=seen)
 
 
-def _scratch(own: PodDirectory, name: str) -> Path:
-    path = own.path / ".scratch" / safe_name(name)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+def _with_tmp(ground: Ground, name: str, mounts: Sequence[Mount]) -> tuple[str, Sequence[Mount]]:
+    """Choose TMPDIR, and mount a private ``/tmp`` unless something that the container needs is below the host's.
+
+    A private one also keeps TMPDIR short: sockets that programs make there may have no long names.
+    """
+    own = ground.own.tmp(name)
+    needed = (
+        str(ground.own.path), str(ground.prepared.prefix), ground.prepared.workdir, *ground.prepared.image.path,
+    )  # fmt: skip
+    is_free = not any(path == _TMP or path.startswith(f"{_TMP}/") for path in needed)
+    is_stated = any(mount.target == _TMP for mount in mounts)
+    if is_stated and ground.has_mounts:
+        return _TMP, mounts
+    if not (is_free and ground.has_mounts and ground.settings.private_tmp):
+        return str(own), mounts
+    return _TMP, [Mount(source=own, target=_TMP), *mounts]
 
 
 async def _config_map(client: Client, name: str, namespace: str) -> Data | None:

@@ -8,7 +8,7 @@ Source: Kubernetes "DNS for Services and Pods" (names), without a DNS server.
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,7 +121,7 @@ class Names:
     directory: Path
     host: str
     _pods: dict[str, Name] = field(default_factory=dict)
-    _services: dict[tuple[str, str], Object] = field(default_factory=dict)
+    _services: dict[str, dict[str, Object]] = field(default_factory=dict)
     _lines: dict[tuple[str, str], Sequence[tuple[str, str]]] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
     _known: set[str] = field(default_factory=set)
@@ -148,20 +148,21 @@ class Names:
     def set_services(self, services: Sequence[Object]) -> None:
         """Take in all Services there are."""
         there = {(namespace_of(service), name_of(service)) for service in services}
-        for key in [key for key in self._services if key not in there]:
-            self.remove_service(key)
+        for namespace, name in [(ns, name) for ns, named in self._services.items() for name in named]:
+            if (namespace, name) not in there:
+                self.remove_service((namespace, name))
         for service in services:
             self.set_service(service)
 
     def set_service(self, service: Object) -> None:
         """Take in a Service, or what changed of it."""
         key = (namespace_of(service), name_of(service))
-        self._services[key] = service
+        self._services.setdefault(key[0], {})[key[1]] = service
         self._recompute(key)
 
     def remove_service(self, key: tuple[str, str]) -> None:
         """Forget a Service by (namespace, name)."""
-        if self._services.pop(key, None) is not None:
+        if self._services.get(key[0], {}).pop(key[1], None) is not None:
             self._recompute(key)
 
     def file(self, namespace: str) -> Path:
@@ -179,30 +180,25 @@ class Names:
 
     def flush(self) -> None:
         """Bring the files that are in use up to date."""
-        stale = self._stale & self._known
-        self._stale.clear()
-        if not stale:
+        if not self.is_stale:
             return
         lines = [pair for key in sorted(self._lines) for pair in self._lines[key]]
-        for namespace in stale:
+        for namespace in self._stale & self._known:
             pods = sorted((p for p in self._pods.values() if p.namespace == namespace), key=lambda p: p.name)
             _rewrite(self._path(namespace), hosts_text(self.host, namespace, lines, pods))
+            self._stale.discard(namespace)
 
     def _path(self, namespace: str) -> Path:
         return self.directory / safe_name(namespace) / "hosts"
 
     def _touch(self, pod: Name, before: Name | None) -> None:
         self._stale.add(pod.namespace)
-        for key in list(self._of_namespace(pod.namespace)):
-            service = self._services[key]
+        for name, service in self._services.get(pod.namespace, {}).items():
             if _selects(service, pod) or (before is not None and _selects(service, before)):
-                self._recompute(key)
-
-    def _of_namespace(self, namespace: str) -> Iterator[tuple[str, str]]:
-        return (key for key in self._services if key[0] == namespace)
+                self._recompute((pod.namespace, name))
 
     def _recompute(self, key: tuple[str, str]) -> None:
-        service = self._services.get(key)
+        service = self._services.get(key[0], {}).get(key[1])
         matching = sorted(
             (p for p in self._pods.values() if service is not None and p.namespace == key[0] and _selects(service, p)),
             key=lambda p: p.name,

@@ -7,16 +7,15 @@ only carries out. Next: ``agent``, which makes the workers.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from beamhall.client.protocol import Client
-from beamhall.embedded.agent.devices import Devices, gpus_wanted
+from beamhall.embedded.agent.devices import gpus_wanted
 from beamhall.embedded.agent.directory import PodDirectory, Snapshot
 from beamhall.embedded.agent.environment import ConfigError
-from beamhall.embedded.agent.events import EventRecorder
 from beamhall.embedded.agent.facts import (
     ContainerFacts,
     Ending,
@@ -26,13 +25,12 @@ from beamhall.embedded.agent.facts import (
     has_ended,
     init_containers,
 )
-from beamhall.embedded.agent.images import Catalog, Prepared
+from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.launching import Ground, agent_fields, container_spec, read_sources
 from beamhall.embedded.agent.lifecycle import (
     BeginEnd,
     CleanUp,
     Delete,
-    Pace,
     PrepareImage,
     PrepareVolumes,
     Start,
@@ -41,66 +39,26 @@ from beamhall.embedded.agent.lifecycle import (
     decide,
     outcome,
 )
-from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.node import HOST_IP
 from beamhall.embedded.agent.reporting import StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
-from beamhall.embedded.agent.sandbox import Sandboxes, StartFailed
-from beamhall.embedded.agent.settings import AgentSettings
+from beamhall.embedded.agent.sandbox import StartFailed
 from beamhall.embedded.agent.status import back_off_message, pod_status
+from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import (
     Contents,
-    Roots,
     VolumeError,
     contents_needed,
     make_volume,
     remove_memory,
     volumes_of,
 )
-from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import ApiError, NotFound
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, name_of, namespace_of, revision_of, uid_of
 
 _PROGRESS_PERIOD_S = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every worker uses; made once by the agent.
-
-    Attributes:
-        client: The API.
-        catalog: Environments for images.
-        sandboxes: Starts and adopts processes.
-        recorder: Events.
-        clock: The time.
-        settings: The agent's.
-        addresses: Pod addresses.
-        names: Hosts files.
-        devices: GPUs.
-        roots: Where volumes may be.
-        allocatable: The node's resources.
-        passed: Variables of the host that Pods get.
-    """
-
-    client: Client
-    catalog: Catalog
-    sandboxes: Sandboxes
-    recorder: EventRecorder
-    clock: Clock
-    settings: AgentSettings
-    addresses: Addresses
-    names: Names
-    devices: Devices
-    roots: Roots
-    allocatable: Mapping[str, str]
-    passed: Mapping[str, str]
-
-    @property
-    def pace(self) -> Pace:
-        """The times that decisions depend on."""
-        return Pace(self.settings.restart, self.settings.minimum_grace_s)
+_DISK_RETRY_S = 2.0
 
 
 class PodWorker:
@@ -117,8 +75,8 @@ class PodWorker:
         self.pod = pod
         self.own = own
         self._tools = tools
-        self._runs = Runs(own, tools.sandboxes, tools.clock, tools.settings.restart)
         self._containers = {str(c["name"]): c for c in (*init_containers(pod), *containers(pod))}
+        self._runs = Runs(own, tools.sandboxes, tools.clock, tools.settings.restart, _talkative(self._containers))
         self._facts = PodFacts(gone_at=gone_at)
         self._prepared: dict[str, Prepared] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
@@ -176,21 +134,33 @@ class PodWorker:
         """Work until the object is gone and the directory is removed."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            await self._take_on()
+            await self._despite_disk(self._take_on)
             reporting = tasks.create_task(self._reporter.run())
             while not self._is_done:
                 self._wake.clear()
                 decision = decide(self.pod, self._current(), self._tools.clock.now(), self._tools.pace)
                 for step in decision.steps:
-                    await self._carry_out(step)
-                self._reporter.notify()
-                self._idle.set()
-                if not decision.steps:
+                    await self._despite_disk(partial(self._carry_out, step))
+                if not decision.steps:  # the process first, then the report of it
+                    self._reporter.notify()
+                    self._idle.set()
                     self._let_go()
                     await self._sleep_until(decision.wake_at)
             for task in (reporting, *self._making.values()):
                 task.cancel()
         self._idle.set()
+
+    async def _despite_disk(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something that writes to the disk, again and again while it is full or broken: the Pod waits, no more."""
+        while True:
+            try:
+                await act()
+            except OSError as error:
+                message = f"{error.strerror or error}: {error.filename or self.own.path}"
+                self._tools.recorder.warning(self.pod, "FailedSync", message)
+                await asyncio.sleep(_DISK_RETRY_S)
+            else:
+                return
 
     async def _sleep_until(self, moment: datetime | None) -> None:
         delay_s = None if moment is None else max(0.0, (moment - self._tools.clock.now()).total_seconds())
@@ -282,7 +252,7 @@ class PodWorker:
             run = await self._runs.launch(name, number, spec)
         except ConfigError as error:
             self._trouble(name, "CreateContainerConfigError", str(error), f"Error: {error}")
-        except (StartFailed, ApiError, OSError) as error:
+        except (StartFailed, ApiError, OSError, ValueError) as error:
             self._trouble(name, "RunContainerError", str(error), f"Error: {error}")
         else:
             self._troubles.pop(name, None)
@@ -307,6 +277,7 @@ class PodWorker:
             gpus=gpus,
             settings=tools.settings,
             passed=tools.passed,
+            has_mounts=tools.sandboxes.capabilities.mounts.works,
         )
 
     def _say_started(self, name: str, run: Run) -> None:
@@ -451,3 +422,9 @@ class PodWorker:
         await asyncio.to_thread(remove_memory, uid)
         self._tools.addresses.release(uid)
         self._is_done = True
+
+
+def _talkative(every: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """Give the containers whose last words are the message of their failure."""
+    wanted = "FallbackToLogsOnError"
+    return frozenset(name for name, c in every.items() if c.get("terminationMessagePolicy") == wanted)

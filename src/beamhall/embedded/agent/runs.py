@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from beamhall.embedded.agent.criformat import read_last_text
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.facts import Attempt, Exit
 from beamhall.embedded.agent.lifecycle import count_quick_ends
@@ -21,12 +22,28 @@ _KEPT = 2
 
 @dataclass(slots=True)
 class Run:
-    """One run of a container, and when it was first seen."""
+    """One run of a container.
+
+    Attributes:
+        number: 0 for the first.
+        sandbox: Its processes.
+        seen_at: When it was first seen.
+        is_talkative: Whether the end of its log is its message where it fails.
+    """
 
     number: int
     sandbox: Sandbox
     seen_at: datetime
+    is_talkative: bool = False
+    _last_words: str | None = None
     _listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def _words(self, code: int) -> str:
+        if not self.is_talkative or code == 0:
+            return ""
+        if self._last_words is None:  # read here, once, so that no status is made without it; it is 64 KiB at most
+            self._last_words = read_last_text(self.sandbox.log_path)
+        return self._last_words
 
     @contextmanager
     def telling(self, listener: Callable[[], None]) -> Iterator[None]:
@@ -50,7 +67,7 @@ class Run:
             return Attempt(self.number, self.sandbox.started_at or self.seen_at)
         started_at = end.started_at or self.sandbox.started_at or end.finished_at
         reason = "" if end.reason in ("Completed", "Error") else end.reason
-        fact = Exit(end.code, end.finished_at, end.signal or 0, reason, end.message)
+        fact = Exit(end.code, end.finished_at, end.signal or 0, reason, end.message or self._words(end.code))
         return Attempt(self.number, started_at, fact)
 
 
@@ -62,9 +79,18 @@ class Runs:
         sandboxes: Starts and adopts.
         clock: Gives the time where a run does not say it.
         restart: Says which ends were quick.
+        talkative: Containers the end of whose log is their message where they fail.
     """
 
-    def __init__(self, own: PodDirectory, sandboxes: Sandboxes, clock: Clock, restart: BackOff) -> None:
+    def __init__(
+        self,
+        own: PodDirectory,
+        sandboxes: Sandboxes,
+        clock: Clock,
+        restart: BackOff,
+        talkative: frozenset[str] = frozenset(),
+    ) -> None:
+        self._talkative = talkative
         self._own = own
         self._sandboxes = sandboxes
         self._clock = clock
@@ -131,7 +157,7 @@ class Runs:
         self._quick_ends_before[name] = quick_ends
 
     def _add(self, name: str, number: int, sandbox: Sandbox) -> Run:
-        run = Run(number, sandbox, self._clock.now())
+        run = Run(number, sandbox, self._clock.now(), name in self._talkative)
         runs = self._runs.setdefault(name, [])
         runs.append(run)
         del runs[:-_KEPT]

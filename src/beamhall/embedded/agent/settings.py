@@ -45,6 +45,7 @@ class AgentSettings:
         retry: Back-off of what may heal by itself: unknown images, missing ConfigMaps, volumes.
         warm_start: Whether containers may start by forking a warm parent process.
         allow_host_path: Whether Pods may mount the host's directories.
+        private_tmp: Whether each container has a ``/tmp`` of its own, where the machine permits that.
         passed_through: Names of host variables that containers get.
         env: Variables that every container gets, for instance a proxy of the laboratory.
         heartbeat_s: How often the Lease that says that this node is alive is renewed; it holds four times as long.
@@ -57,9 +58,10 @@ class AgentSettings:
     gpus: int | None = None
     gpu_shared_by: int = 1
     restart: BackOff = field(default_factory=BackOff)
-    retry: BackOff = field(default_factory=lambda: BackOff(first_s=2.0, max_s=60.0))
+    retry: BackOff = field(default_factory=lambda: BackOff(first_s=2.0, max_s=20.0))
     warm_start: bool = True
     allow_host_path: bool = False
+    private_tmp: bool = True
     passed_through: tuple[str, ...] = PASSED_THROUGH
     env: Mapping[str, str] = field(default_factory=dict)
     heartbeat_s: float = 60.0

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from beamhall.client.protocol import LogOptions
+from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.logs import PodLogs
 from beamhall.kernel.errors import BadRequest
 from beamhall.kernel.kinds import CONFIG_MAP, LEASE, NODE, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE
@@ -381,6 +383,41 @@ async def test_a_pod_whose_shim_was_killed_is_restarted_once(agent, cluster):
     await cluster.until(lambda: main_of(cluster.pod("one"))["restartCount"] == 1)
     assert not is_alive(child)
     assert main_of(cluster.pod("one"))["lastState"]["terminated"]["exitCode"] == 137
+
+
+async def test_the_end_of_the_log_can_be_the_message(agent, cluster):
+    spec = pod_of("one", "echo first; echo cause >&2; exit 1")
+    spec["spec"]["containers"][0]["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    await cluster.create(POD, spec)
+    pod = await cluster.phase("one", "Failed")
+    assert sorted(main_of(pod)["state"]["terminated"]["message"].split()) == ["cause", "first"]
+
+
+async def test_a_container_has_a_tmp_of_its_own(cluster, catalog, settings):
+    with TemporaryDirectory(dir="/var/tmp") as directory:
+        async with running(cluster, catalog, Path(directory), settings) as agent:
+            if not agent.sandboxes.capabilities.mounts.works:
+                pytest.skip("no private mounts on this machine")
+            await cluster.create(POD, pod_of("one", "echo $TMPDIR; ls -A /tmp; touch /tmp/beamhall-own; ls /tmp"))
+            pod = await cluster.phase("one", "Succeeded")
+            assert await log_of(agent, pod) == "/tmp\nbeamhall-own\n"
+            assert not Path("/tmp/beamhall-own").exists()
+
+
+async def test_a_full_disk_makes_a_pod_wait_and_no_more(agent, cluster, monkeypatch):
+    create, broken = PodDirectory.create, [OSError(28, "No space left on device", "/data")]
+
+    def unsteady(self, snapshot):
+        if broken:
+            raise broken.pop()
+        create(self, snapshot)
+
+    monkeypatch.setattr(PodDirectory, "create", unsteady)
+    monkeypatch.setattr("beamhall.embedded.agent.pods._DISK_RETRY_S", 0.01)
+    await cluster.create(POD, pod_of("one", "true"))
+    await cluster.phase("one", "Succeeded")
+    (event,) = await cluster.until(lambda: cluster.events("one", "FailedSync"))
+    assert "No space left on device" in event["message"]
 
 
 async def _until(holds, timeout_s=10):

@@ -1,0 +1,100 @@
+"""Addresses without duplicates, and hosts files."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beamhall.embedded.agent.network import Addresses, Names
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=60))
+def test_no_two_pods_have_one_address(steps):
+    addresses = Addresses("127.64.0.0/29")
+    held: dict[str, str] = {}
+    for is_given, number in steps:
+        uid = f"u{number}"
+        if is_given:
+            address = addresses.of(uid)
+            assert held.setdefault(uid, address) == address
+        else:
+            addresses.release(uid)
+            held.pop(uid, None)
+        assert len(set(held.values())) == len(held)
+
+
+def test_what_was_given_before_is_not_given_again():
+    addresses = Addresses("127.64.0.0/29")
+    addresses.restore("old", "127.64.0.1")
+    assert addresses.of("old") == "127.64.0.1"
+    assert addresses.of("new") == "127.64.0.2"
+    addresses.release("old")
+    assert addresses.of("next") == "127.64.0.3"
+
+
+def test_only_loopback_addresses_need_no_privilege():
+    with pytest.raises(ValueError, match=r"127\.0\.0\.0/8"):
+        Addresses("10.0.0.0/8")
+
+
+def pod(name, namespace="ns", labels=None, phase="", **spec):
+    meta = {"name": name, "namespace": namespace, "uid": f"{namespace}-{name}", "labels": labels or {}}
+    return {"metadata": meta, "spec": spec, "status": {"phase": phase}}
+
+
+def service(name, namespace="ns", **selector):
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"selector": selector}}
+
+
+def lines(names, namespace="ns"):
+    text = names.file(namespace).read_text().splitlines()
+    assert text[0] == "127.0.0.1 localhost"
+    return [tuple(line.split("\t")) for line in text[2:]]
+
+
+def test_names_of_services_and_pods(tmp_path):
+    names = Names(tmp_path, "127.0.0.1 localhost\n")
+    names.set_pod(pod("a-0", labels={"app": "a"}, hostname="a-0", subdomain="a"), "127.64.0.1")
+    names.set_pod(pod("other"), "127.64.0.2")
+    names.set_pod(pod("far", namespace="else", labels={"app": "a"}), "127.64.0.3")
+    names.set_services([service("a", app="a"), service("a", namespace="else", app="a"), service("none")])
+    qualified = "svc.cluster.local"
+    assert lines(names) == [
+        ("127.64.0.3", f"a.else.{qualified} a.else.svc a.else"),
+        ("127.64.0.1", f"a.ns.{qualified} a.ns.svc a.ns a"),
+        ("127.64.0.1", f"a-0.a.ns.{qualified} a-0.a.ns.svc a-0.a.ns a-0.a"),
+        ("127.64.0.1", "a-0"),
+        ("127.64.0.2", "other"),
+    ]
+    assert ("127.64.0.3", f"a.else.{qualified} a.else.svc a.else a") in lines(names, "else")
+
+
+def test_files_follow_changes_in_place(tmp_path):
+    names = Names(tmp_path, "127.0.0.1 localhost\n")
+    names.set_service(service("a", app="a"))
+    path = names.file("ns")
+    inode = path.stat().st_ino
+    assert lines(names) == []
+    names.set_pod(pod("p", labels={"app": "a"}), "127.64.0.1")
+    names.flush()
+    assert lines(names) == [("127.64.0.1", "a.ns.svc.cluster.local a.ns.svc a.ns a"), ("127.64.0.1", "p")]
+    names.set_pod(pod("p", labels={"app": "b"}), "127.64.0.1")
+    assert lines(names) == [("127.64.0.1", "p")]
+    names.set_pod(pod("p", labels={"app": "a"}), "127.64.0.1")
+    names.remove_service(("ns", "a"))
+    assert lines(names) == [("127.64.0.1", "p")]
+    names.set_pod(pod("p", labels={"app": "a"}, phase="Succeeded"), "127.64.0.1")
+    assert lines(names) == []
+    assert path.stat().st_ino == inode, "the file is mounted in Pods: it must stay the same one"
+
+
+def test_services_that_went_while_nobody_looked_are_forgotten(tmp_path):
+    names = Names(tmp_path, "127.0.0.1 localhost\n")
+    names.set_pod(pod("p", labels={"app": "a"}), "127.64.0.1")
+    names.set_services([service("a", app="a"), service("b", app="a")])
+    names.set_services([service("b", app="a")])
+    assert [name.split()[-1] for _, name in lines(names)] == ["b", "p"]
+
+
+def test_a_namespace_that_is_no_name_of_a_directory_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot be used as a name"):
+        Names(tmp_path, "").file("../x")

@@ -1,0 +1,173 @@
+"""Volumes: contents as tables, escapes refused, directories on a real disk."""
+
+import base64
+
+import pytest
+
+from beamhall.embedded.agent.directory import PodDirectory
+from beamhall.embedded.agent.environment import ConfigError
+from beamhall.embedded.agent.volumes import (
+    Contents,
+    Roots,
+    VolumeError,
+    contents_needed,
+    files_of,
+    make_volume,
+    memory_root,
+    mounts_of,
+    remove_memory,
+    volume_path,
+)
+from beamhall.kernel.kinds import CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET
+
+MAP = {"kind": "ConfigMap", "data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\xff").decode()}}
+KEY = {"kind": "Secret", "data": {"k": base64.b64encode(b"s3").decode()}}
+CONTENTS = Contents(
+    {(CONFIG_MAP, "m"): MAP, (SECRET, "s"): KEY, (CONFIG_MAP, "no"): None}, {"status.podIP": "127.1.1.1"}
+)
+
+
+def pod(*volumes, mounts=()):
+    return {
+        "metadata": {"name": "p", "namespace": "ns", "uid": "uid-1", "labels": {"l": "x"}},
+        "spec": {"volumes": list(volumes), "containers": [{"name": "c", "volumeMounts": list(mounts)}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("volume", "expected"),
+    [
+        ({"configMap": {"name": "m"}}, [("a", b"1", 0o644), ("b", b"2", 0o644), ("c", b"\xff", 0o644)]),
+        (
+            {"configMap": {"name": "m", "defaultMode": 0o400, "items": [{"key": "a", "path": "d/x"}]}},
+            [("d/x", b"1", 0o400)],
+        ),
+        ({"secret": {"secretName": "s"}}, [("k", b"s3", 0o600)]),
+        ({"secret": {"secretName": "s", "items": [{"key": "k", "path": "k", "mode": 0o440}]}}, [("k", b"s3", 0o440)]),
+        ({"configMap": {"name": "no", "optional": True}}, []),
+        (
+            {"downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+            [("l", b'l="x"', 0o644)],
+        ),
+        (
+            {
+                "projected": {
+                    "sources": [
+                        {"configMap": {"name": "m", "items": [{"key": "a", "path": "x"}]}},
+                        {"secret": {"name": "s", "items": [{"key": "k", "path": "y"}]}},
+                        {"downwardAPI": {"items": [{"path": "z", "fieldRef": {"fieldPath": "status.podIP"}}]}},
+                        {"serviceAccountToken": {"path": "token"}},
+                    ]
+                }
+            },
+            [("x", b"1", 0o644), ("y", b"s3", 0o644), ("z", b"127.1.1.1", 0o644)],
+        ),
+    ],
+)
+def test_files_of(volume, expected):
+    volume = {"name": "v"} | volume
+    assert [(f.path, f.content, f.mode) for f in files_of(pod(volume), volume, CONTENTS)] == expected
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        ({"configMap": {"name": "no"}}, 'configmap "no" not found'),
+        ({"secret": {"secretName": "gone"}}, 'secret "gone" not found'),
+        ({"configMap": {"name": "m", "items": [{"key": "z", "path": "z"}]}}, "references non-existent key: z"),
+        ({"configMap": {"name": "m", "items": [{"key": "a", "path": "../z"}]}}, 'must be relative and without ".."'),
+        ({"persistentVolumeClaim": {"claimName": "data"}}, 'persistentvolumeclaim "data" not found'),
+        ({"persistentVolumeClaim": {"claimName": "../../etc"}}, "cannot be used as a name"),
+        ({"hostPath": {"path": "/etc"}}, "hostPath is not allowed"),
+        ({"nfs": {"server": "x"}}, "nfs is not supported on this node; use one of: emptyDir"),
+    ],
+)
+def test_what_cannot_be_made_says_why(tmp_path, volume, message):
+    volume = {"name": "v"} | volume
+    with pytest.raises(VolumeError, match=message):
+        make_volume(pod(volume), volume, PodDirectory(tmp_path, "uid-1"), Roots(tmp_path / "claims", False), CONTENTS)
+
+
+def test_what_is_needed():
+    volumes = (
+        {"name": "a", "configMap": {"name": "m"}},
+        {"name": "b", "projected": {"sources": [{"secret": {"name": "s"}}]}},
+        {"name": "c", "persistentVolumeClaim": {"claimName": "d"}},
+        {"name": "d", "emptyDir": {}},
+    )
+    assert contents_needed(pod(*volumes)) == {(CONFIG_MAP, "m"), (SECRET, "s"), (PERSISTENT_VOLUME_CLAIM, "d")}
+
+
+def test_made_volumes_stand_on_disk(tmp_path):
+    own, roots = PodDirectory(tmp_path / "pods", "uid-1"), Roots(tmp_path / "claims", True)
+    contents = Contents({(SECRET, "s"): KEY, (PERSISTENT_VOLUME_CLAIM, "d"): {}})
+    volumes = (
+        {"name": "s", "secret": {"secretName": "s"}},
+        {"name": "d", "persistentVolumeClaim": {"claimName": "d"}},
+        {"name": "e", "emptyDir": {}},
+        {"name": "m", "emptyDir": {"medium": "Memory"}},
+        {"name": "h", "hostPath": {"path": str(tmp_path / "host"), "type": "DirectoryOrCreate"}},
+    )
+    for _ in range(2):  # the second time nothing is to be done
+        for volume in volumes:
+            make_volume(pod(*volumes), volume, own, roots, contents)
+    secret = own.volumes / "s" / "k"
+    assert secret.read_bytes() == b"s3"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "claims/ns/d").is_dir()
+    assert (own.volumes / "e").stat().st_mode & 0o777 == 0o777
+    assert (memory_root("uid-1") / "m").is_dir()
+    assert (tmp_path / "host").is_dir()
+    remove_memory("uid-1")
+    assert not memory_root("uid-1").exists()
+
+
+def mounted(tmp_path, variables=None, **mount):
+    own, roots = PodDirectory(tmp_path / "pods", "uid-1"), Roots(tmp_path / "claims", False)
+    volume = {"name": "v", "persistentVolumeClaim": {"claimName": "d"}}
+    subject = pod(volume, mounts=[{"name": "v", "mountPath": "/data"} | mount])
+    root = volume_path(subject, volume, own, roots)
+    root.mkdir(parents=True, exist_ok=True)
+    (entry,) = mounts_of(subject, subject["spec"]["containers"][0], own, roots, variables or {})
+    return entry, root
+
+
+def test_mounts(tmp_path):
+    entry, root = mounted(tmp_path)
+    assert (entry.source, entry.target, entry.read_only, entry.kind) == (root, "/data", False, "bind")
+    entry, root = mounted(tmp_path, subPath="a/b", readOnly=True)
+    assert (entry.source, entry.read_only) == (root / "a/b", True)
+    assert (root / "a/b").is_dir()
+    entry, root = mounted(tmp_path, {"POD": "p-0"}, subPathExpr="$(POD)/x")
+    assert entry.source == root / "p-0/x"
+
+
+@pytest.mark.parametrize(
+    ("mount", "message"),
+    [
+        ({"subPath": "../x"}, 'must be relative and without ".."'),
+        ({"subPath": "/etc"}, "must be relative"),
+        ({"subPath": "link/x"}, "leaves its volume"),
+        ({"subPathExpr": "$(NO)"}, "uses a variable that is not set"),
+        ({"mountPath": "data"}, "must be an absolute path"),
+        ({"mountPath": "/a/../b"}, "must be an absolute path"),
+        ({"mountPath": "/"}, "must be an absolute path"),
+        ({"name": "other"}, "names no volume"),
+    ],
+)
+def test_a_mount_may_not_leave_its_volume(tmp_path, mount, message):
+    _, root = mounted(tmp_path)
+    (root / "link").symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        mounted(tmp_path, **mount)
+    assert not (tmp_path / "x").exists()
+
+
+def test_volumes_made_from_objects_are_read_only(tmp_path):
+    volume = {"name": "v", "configMap": {"name": "m"}}
+    subject = pod(volume, mounts=[{"name": "v", "mountPath": "/etc/x", "subPath": "a"}])
+    own, roots = PodDirectory(tmp_path, "uid-1"), Roots(tmp_path / "claims", False)
+    make_volume(subject, volume, own, roots, CONTENTS)
+    (entry,) = mounts_of(subject, subject["spec"]["containers"][0], own, roots, {})
+    assert (entry.source, entry.read_only) == (own.volumes / "v" / "a", True)
+    assert [path.name for path in own.volumes.iterdir()] == ["v"]
