@@ -57,7 +57,7 @@ _KEPT: Mapping[Kind, tuple[str, ...]] = {
     kinds.SERVICE: ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"),
     kinds.PERSISTENT_VOLUME_CLAIM: ("volumeName", "storageClassName", "volumeMode"),
     kinds.JOB: ("selector",),
-    kinds.POD: ("nodeName",),
+    kinds.POD: ("nodeName", "serviceAccountName", "serviceAccount"),
     kinds.NAMESPACE: ("finalizers",),
 }
 """Fields of the spec that an update may leave empty to mean "as it is"."""
