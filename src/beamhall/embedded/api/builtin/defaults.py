@@ -227,8 +227,9 @@ def _prepare_job(obj: Object) -> None:
     if spec.get("manualSelector"):
         return
     uid, name = uid_of(obj), name_of(obj)
-    labels = _part(spec, "template", "metadata", "labels")
-    labels |= dict(zip(_JOB_LABELS, (uid, name, uid, name), strict=True))
+    if isinstance(template := spec.get("template"), dict):
+        labels = _part(template, "metadata", "labels")
+        labels |= dict(zip(_JOB_LABELS, (uid, name, uid, name), strict=True))
     selector = _part(spec, "selector", "matchLabels")
     selector["batch.kubernetes.io/controller-uid"] = uid
 

@@ -17,7 +17,7 @@ def missing_fields(definition: str, value: Mapping[str, Any], path: str) -> Iter
         inner = value.get(name)
         if field.required and (inner is None or inner in ("", [])):
             yield required(f"{path}.{name}")
-        elif field.is_definition and inner:
+        elif field.is_definition and inner is not None:
             for part, part_path in _parts(field, inner, f"{path}.{name}"):
                 if isinstance(part, Mapping):
                     yield from missing_fields(field.type, part, part_path)

@@ -14,7 +14,7 @@ from beamhall.kernel.errors import Cause
 _HOST_PATH_TYPES = (
     "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice",
 )  # fmt: skip
-_NEEDS = (("configMap", "name"), ("secret", "secretName"), ("persistentVolumeClaim", "claimName"))
+_NEEDS = (("configMap", "name"), ("secret", "secretName"))
 
 
 def validate_volumes(volumes: Sequence[Mapping[str, Any]], path: str) -> Iterator[Cause]:
