@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from beamhall.embedded.agent.amounts import parse_quantity
+from beamhall.kernel.quantities import whole
 
 GPU = "nvidia.com/gpu"
 
@@ -59,7 +59,7 @@ def gpus_wanted(container: Mapping[str, Any]) -> int:
     """Give how many GPUs a container asks for."""
     resources = container.get("resources") or {}
     amount = (resources.get("limits") or {}).get(GPU) or (resources.get("requests") or {}).get(GPU) or 0
-    return int(parse_quantity(str(amount)))
+    return whole(str(amount))
 
 
 def allot(gpus: Sequence[Gpu], shared_by: int, in_use: Counter[str], wanted: int) -> Sequence[str] | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from beamhall.embedded.agent.amounts import parse_quantity
 from beamhall.kernel.objects import ReadOnlyObject, annotations_of, labels_of, metadata_of
+from beamhall.kernel.quantities import parse_quantity
 
 Data = Mapping[str, str]
 """The keys of a ConfigMap, or of a Secret with its values decoded as UTF-8."""

@@ -23,7 +23,7 @@ class Addresses:
     """Gives each Pod an address that no other living Pod has.
 
     Args:
-        network: Where from, such as ``127.64.0.0/10``.
+        network: Where from, such as ``127.64.0.0/11``.
     """
 
     def __init__(self, network: str) -> None:

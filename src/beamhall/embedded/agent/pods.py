@@ -306,10 +306,10 @@ class PodWorker:
         reference = str(self._containers[name].get("image") or "")
         try:
             image = self._tools.catalog.find(reference)
+            prepared = self._tools.catalog.is_ready(image)
         except ApiError as error:
             self._image_trouble(name, reference, error.message)
             return
-        prepared = self._tools.catalog.is_ready(image)
         if prepared is not None:
             self._prepared[name] = prepared
             message = f'Container image "{reference}" already present on machine'

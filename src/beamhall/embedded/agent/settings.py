@@ -66,4 +66,4 @@ class AgentSettings:
     env: Mapping[str, str] = field(default_factory=dict)
     heartbeat_s: float = 60.0
     minimum_grace_s: float = 2.0
-    pod_network: str = "127.64.0.0/10"
+    pod_network: str = "127.64.0.0/11"
