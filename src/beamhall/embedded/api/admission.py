@@ -1,0 +1,58 @@
+"""Admission that is always on: what a write gets from other objects before it is validated.
+
+Now that is the priority of Pods. Quotas, limit ranges and what else refuses writes come as further ``Admission``s.
+"""
+
+from collections.abc import Sequence
+
+from beamhall.embedded.api.builtin.kinds import PRIORITY_CLASS
+from beamhall.embedded.api.core import Admission, Operation
+from beamhall.embedded.store.store import Store
+from beamhall.kernel.errors import Forbidden
+from beamhall.kernel.kinds import POD
+
+_SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
+class PodPriority:
+    """Turns a Pod's ``priorityClassName`` into its ``priority``.
+
+    Args:
+        store: Where PriorityClasses are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def admit(self, operation: Operation) -> None:
+        """Set the priority of a new Pod.
+
+        Raises:
+            Forbidden: There is no such PriorityClass.
+        """
+        if operation.resource.kind != POD or operation.verb != "create":
+            return
+        spec = operation.object.get("spec")
+        if not isinstance(spec, dict):
+            return
+        name = spec.get("priorityClassName")
+        if not name:
+            spec.setdefault("priority", 0)
+            spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+            return
+        if name in _SYSTEM_PRIORITIES:
+            spec["priority"] = _SYSTEM_PRIORITIES[name]
+            return
+        found = self._store.get(PRIORITY_CLASS.resource, "", str(name))
+        if found is None:
+            raise Forbidden(
+                f'pods "{operation.object["metadata"]["name"]}" is forbidden: '
+                f"no PriorityClass with name {name} was found"
+            )
+        spec["priority"] = int(found.get("value") or 0)
+        spec.setdefault("preemptionPolicy", found.get("preemptionPolicy") or "PreemptLowerPriority")
+
+
+def standard_admissions(store: Store) -> Sequence[Admission]:
+    """Give what is always asked before a write, in order."""
+    return (PodPriority(store),)

@@ -1,0 +1,152 @@
+"""CustomResourceDefinitions: what a definition means as resources, and what is wrong with one.
+
+Definitions are accepted at once: their status says ``Established`` from the moment they are made. Versions differ in
+``apiVersion`` only (conversion strategy ``None``). The schemas' meaning is ``kernel.schema``'s. Pure.
+Source: ``apiextensions.k8s.io/v1``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from beamhall.embedded.api.custom_rules import CustomRules
+from beamhall.embedded.api.jsonpath import JsonPath
+from beamhall.embedded.api.resources import Resource, ScalePaths
+from beamhall.kernel.errors import Cause
+from beamhall.kernel.kinds import Kind
+from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""Finalizer that keeps a definition until its objects are gone."""
+
+_UPDATE = ("get", "patch", "update")
+
+
+def resources_of(definition: ReadOnlyObject) -> Sequence[Resource]:
+    """Give one resource for each version that a definition serves; none if it is not established."""
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    if not any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions):
+        return ()
+    spec = definition["spec"]
+    stored = next(version["name"] for version in spec["versions"] if version.get("storage"))
+    return tuple(_resource(definition, version, stored) for version in spec["versions"] if version.get("served"))
+
+
+def _resource(definition: ReadOnlyObject, version: ReadOnlyObject, stored_version: str) -> Resource:
+    spec, names = definition["spec"], definition["spec"]["names"]
+    kind = Kind(spec["group"], version["name"], names["kind"], names["plural"], spec["scope"] == "Namespaced")
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    parts = version.get("subresources") or {}
+    scale = parts.get("scale")
+    subresources = {}
+    if "status" in parts:
+        subresources["status"] = _UPDATE
+    if scale:
+        subresources["scale"] = _UPDATE
+    warning = ""
+    if version.get("deprecated"):
+        warning = version.get("deprecationWarning") or f"{kind.api_version} {kind.kind} is deprecated"
+    is_pruning = not spec.get("preserveUnknownFields")
+    return Resource(
+        kind=kind,
+        rules=CustomRules(kind, schema, version.get("additionalPrinterColumns") or (), prunes=is_pruning),
+        singular=names.get("singular") or names["kind"].lower(),
+        list_kind=names.get("listKind") or f"{names['kind']}List",
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        has_status="status" in parts,
+        bumps_generation=True,
+        subresources=subresources,
+        scale=_scale_paths(scale) if scale else None,
+        selectable=frozenset(
+            str(field["jsonPath"]).removeprefix(".") for field in version.get("selectableFields") or ()
+        ),
+        stored_version=stored_version,
+        warning=warning,
+        is_custom=True,
+        is_terminating=is_being_deleted(definition),
+    )
+
+
+def _scale_paths(scale: ReadOnlyObject) -> ScalePaths:
+    return ScalePaths(
+        str(scale.get("specReplicasPath") or ""),
+        str(scale.get("statusReplicasPath") or ""),
+        str(scale.get("labelSelectorPath") or ""),
+    )
+
+
+def establish(definition: Object) -> None:
+    """Bring a definition's status in line with its spec: names accepted, established, versions stored."""
+    spec = definition.get("spec") or {}
+    versions = [version for version in spec.get("versions") or () if isinstance(version, dict)]
+    stored = [str(version.get("name")) for version in versions if version.get("storage")]
+    status = definition.get("status") or {}
+    before = {condition.get("type"): condition for condition in status.get("conditions") or ()}
+    now = definition["metadata"]["creationTimestamp"]
+    wanted = {
+        "NamesAccepted": ("NoConflicts", "no conflicts found"),
+        "Established": ("InitialNamesAccepted", "the initial names have been accepted"),
+    }
+    conditions = [
+        before.get(kind)
+        or {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now}
+        for kind, (reason, message) in wanted.items()
+    ]
+    conditions += [condition for kind, condition in before.items() if kind not in wanted]
+    definition["status"] = {
+        "conditions": conditions,
+        "acceptedNames": spec.get("names") or {},
+        "storedVersions": list(dict.fromkeys([*(status.get("storedVersions") or ()), *stored])),
+    }
+    if not is_being_deleted(definition):
+        finalizers = definition["metadata"].setdefault("finalizers", [])
+        if CLEANUP not in finalizers:
+            finalizers.append(CLEANUP)
+
+
+def problems_of(definition: ReadOnlyObject) -> Sequence[Cause]:
+    """Find what would keep a definition from being served."""
+    spec = definition.get("spec") or {}
+    names = spec.get("names") or {}
+    found: list[Cause] = []
+    wanted = f"{names.get('plural')}.{spec.get('group')}"
+    if definition["metadata"].get("name") != wanted:
+        found.append(_invalid("metadata.name", f'must be spec.names.plural+"."+spec.group, which is "{wanted}"'))
+    found.extend(_required(f"spec.names.{field}") for field in ("plural", "kind") if not names.get(field))
+    if not spec.get("group"):
+        found.append(_required("spec.group"))
+    if spec.get("scope") not in ("Namespaced", "Cluster"):
+        found.append(_invalid("spec.scope", 'must be "Namespaced" or "Cluster"'))
+    if (spec.get("conversion") or {}).get("strategy") == "Webhook":
+        found.append(_invalid("spec.conversion.strategy", "webhooks are not served: versions may differ in name only"))
+    versions = spec.get("versions") or ()
+    if sum(bool(version.get("storage")) for version in versions) != 1:
+        found.append(_invalid("spec.versions", "must have exactly one version marked as storage version"))
+    for number, version in enumerate(versions):
+        found.extend(_version_problems(version, f"spec.versions[{number}]"))
+    return found
+
+
+def _version_problems(version: Mapping[str, Any], path: str) -> list[Cause]:
+    found = []
+    if not version.get("name"):
+        found.append(_required(f"{path}.name"))
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    if not schema:
+        found.append(_required(f"{path}.schema.openAPIV3Schema"))
+    elif schema.get("type") != "object":
+        found.append(_invalid(f"{path}.schema.openAPIV3Schema.type", 'must be "object" at the root'))
+    for number, column in enumerate(version.get("additionalPrinterColumns") or ()):
+        try:
+            JsonPath(str(column.get("jsonPath") or ""))
+        except ValueError as error:
+            found.append(_invalid(f"{path}.additionalPrinterColumns[{number}].jsonPath", str(error)))
+    return found
+
+
+def _required(field: str) -> Cause:
+    return Cause("FieldValueRequired", "Required value", field)
+
+
+def _invalid(field: str, message: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {message}", field)

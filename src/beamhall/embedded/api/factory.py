@@ -1,0 +1,62 @@
+"""How the API server is made: what ``app`` and tests call.
+
+    api = create_resource_api(store, clock, random)     # the verbs; client.local.LocalClient(api, user) is a Client
+    app = create_app(api, pod_logs)                     # the HTTP surface; mount it at /k8s behind authentication
+    task_group.create_task(api.run())                   # first namespaces, garbage collection; until cancelled
+
+Authentication is not done here: the ASGI scope carries ``state["user"]``, a ``kernel.identity.User``; without one every
+request is answered 401.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from starlette.types import ASGIApp
+
+from beamhall.embedded.api.addresses import ServiceAddresses
+from beamhall.embedded.api.admission import standard_admissions
+from beamhall.embedded.api.authorization import AdminsOnly, Authorizer
+from beamhall.embedded.api.builtin_rules import built_in_resources
+from beamhall.embedded.api.core import Admission, Core
+from beamhall.embedded.api.http import KubernetesApp
+from beamhall.embedded.api.registry import Registry
+from beamhall.embedded.api.verbs import Api, PodLogs
+from beamhall.embedded.store.store import Store
+from beamhall.kernel.clock import Clock
+
+__all__ = ["Api", "PodLogs", "create_app", "create_resource_api"]
+
+
+def create_resource_api(
+    store: Store,
+    clock: Clock,
+    random: Random,
+    *,
+    admissions: Sequence[Admission] = (),
+    authorizer: Authorizer | None = None,
+) -> Api:
+    """Make the resource API on an open store; stored CustomResourceDefinitions are served at once.
+
+    Args:
+        store: Where objects are kept; it must outlive the API.
+        clock: The time.
+        random: Source of uids, generated names and addresses.
+        admissions: What else is asked before each write, in order.
+        authorizer: Who may do what; None: administrators everything, others nothing.
+    """
+    addresses = ServiceAddresses(store, random)
+    registry = Registry(built_in_resources(addresses.allocate))
+    asked = (*standard_admissions(store), *admissions)
+    return Api(Core(store, clock, registry, authorizer or AdminsOnly(), asked, random))
+
+
+def create_app(api: Api, logs: PodLogs | None = None) -> ASGIApp:
+    """Make the HTTP surface of an API.
+
+    Args:
+        api: The verbs.
+        logs: Where Pod logs come from (``embedded.agent.logs.PodLogs``); None: logs are answered 503.
+    """
+    if logs is not None:
+        api.logs_of = logs
+    return KubernetesApp(api)

@@ -1,0 +1,100 @@
+"""The ASGI application: reads the path, dispatches, and turns every outcome into an answer.
+
+One catch-all dispatch, since custom kinds come and go. This is the HTTP root: whatever goes wrong below becomes a
+``Status`` here. Next: ``discovery``, ``objects_http`` (the verbs over HTTP), ``streams`` (watches and logs).
+"""
+
+import asyncio
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from beamhall.embedded.api.discovery import Discovery
+from beamhall.embedded.api.objects_http import Objects
+from beamhall.embedded.api.openapi import OpenApi
+from beamhall.embedded.api.replies import Reply, Stream, error_reply, send_reply, wait_for_disconnect, warning_headers
+from beamhall.embedded.api.requests import Request, read_path
+from beamhall.embedded.api.verbs import Api
+from beamhall.kernel.errors import ApiError, InternalError, NotFound, Unauthorized, status_of
+
+_log = structlog.get_logger(__name__)
+
+
+class KubernetesApp:
+    """The Kubernetes API over HTTP.
+
+    Args:
+        api: The verbs.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._objects = Objects(api)
+        self._discovery = Discovery(api.registry)
+        self._openapi = OpenApi(api.registry)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await _refuse(scope, receive, send)
+            return
+        request = Request.of(scope, receive)
+        try:
+            answer = await self._answer(request)
+            if isinstance(answer, Stream):
+                await _send_stream(send, answer, request)
+            else:
+                await send_reply(send, answer, request.warnings)
+        except ApiError as error:
+            await send_reply(send, error_reply(error), request.warnings)
+        except Exception as error:  # noqa: BLE001  the HTTP root: a defect must not look like a lost connection
+            _log.exception("request_failed", method=request.method, path=request.path)
+            text = f"an error on the server prevented the request from succeeding ({type(error).__name__}); see its log"
+            await send_reply(send, error_reply(InternalError(text)), ())
+
+    async def _answer(self, request: Request) -> Reply | Stream:
+        if request.user is None:
+            raise Unauthorized("Unauthorized: give the service's token as `Authorization: Bearer TOKEN`")
+        address = read_path(request.path)
+        if address is not None:
+            return await self._objects.answer(request, request.user, address)
+        found = self._discovery.answer(request) or self._openapi.answer(request)
+        if found is None:
+            raise NotFound(f"the server could not find the requested resource: nothing is served at {request.path}")
+        return found
+
+
+async def _send_stream(send: Send, stream: Stream, request: Request) -> None:
+    """Send a stream until it ends or the client goes away; what fails at its opening is raised."""
+    async with stream.open() as chunks:
+        headers = [(b"content-type", stream.media_type.encode()), (b"cache-control", b"no-cache, private")]
+        headers += warning_headers(request.warnings)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+
+        async def pump() -> None:
+            # The headers are out: an error can only end the stream, as its last object where that is a watch.
+            try:
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except ApiError as error:
+                _log.info("stream_ended", path=request.path, status=status_of(error))
+            reader.cancel()
+
+        async with asyncio.TaskGroup() as tasks:
+            reader = tasks.create_task(wait_for_disconnect(request.receive))
+            writer = tasks.create_task(pump())
+            reader.add_done_callback(lambda _: writer.cancel())
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what is no HTTP request: lifespan events, and websockets, which are not served yet."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

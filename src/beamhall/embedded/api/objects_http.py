@@ -1,0 +1,317 @@
+"""The verbs over HTTP: reads parameters and bodies, calls ``verbs``, and shapes what comes back.
+
+Source: Kubernetes API concepts; the verbs' meaning is that of ``verbs``.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from beamhall.client.protocol import PatchType, Selection
+from beamhall.embedded.api.core import FieldValidation, WriteOptions
+from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
+from beamhall.embedded.api.discovery import REVIEWS
+from beamhall.embedded.api.replies import PLAIN, Accepted, Reply, Stream, accepted_of, reply
+from beamhall.embedded.api.requests import Address, Request, decode_json, decode_yaml
+from beamhall.embedded.api.resources import Resource
+from beamhall.embedded.api.reviews import review
+from beamhall.embedded.api.streams import log_stream, watch_stream
+from beamhall.embedded.api.subresources import bind, read_scale, write_scale
+from beamhall.embedded.api.tables import partial, table
+from beamhall.embedded.api.verbs import Api, Subresource
+from beamhall.kernel.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMediaType
+from beamhall.kernel.identity import User
+from beamhall.kernel.kinds import POD
+from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, uid_of
+
+_PATCH_TYPES: Mapping[str, PatchType] = {
+    "application/merge-patch+json": "merge",
+    "application/json-patch+json": "json",
+    "application/strategic-merge-patch+json": "strategic",
+}
+_APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+_MEDIA_TYPE_OF_FORM = {
+    "table": "application/json;as=Table;v=v1;g=meta.k8s.io",
+    "metadata": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+}
+
+
+class Objects:
+    """Answers requests on resources.
+
+    Args:
+        api: The verbs.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def answer(self, request: Request, user: User, address: Address) -> Reply | Stream:
+        """Answer a request on a resource, whatever the verb."""
+        if address.plural in REVIEWS.get((address.group, address.version), {}):
+            if request.method != "POST":
+                raise _not_allowed(request)
+            body = await request.document()
+            return reply(review(address.plural, body, user, self._api.core.authorizer), 201)
+        resource = self._api.registry.at(address.group, address.version, address.plural)
+        if address.namespace and not resource.kind.namespaced:
+            raise NotFound(f"the server could not find the requested resource: {resource.name} have no namespace")
+        if resource.warning:
+            request.warnings.append(resource.warning)
+        accepted = accepted_of(request.headers.get(b"accept", b""))
+        if address.subresource and address.subresource != "status":
+            return await self._subresource(request, user, address, resource)
+        handler = _HANDLERS.get((request.method, bool(address.name)))
+        if handler is None:
+            raise _not_allowed(request)
+        call: Any = getattr(self, handler)
+        answer: Reply | Stream = await call(request, user, address, resource, accepted)
+        return answer
+
+    # Reading
+
+    async def _get(
+        self, request: Request, user: User, address: Address, resource: Resource, accepted: Accepted
+    ) -> Reply | Stream:
+        if request.flag("watch"):
+            raise BadRequest("watch a collection with fieldSelector=metadata.name=NAME instead of one object")
+        if address.subresource and address.subresource not in resource.subresources:
+            raise NotFound(f'{resource.name} has no subresource "{address.subresource}"')
+        obj = await self._api.get(user, resource.kind, address.name, address.namespace)
+        return self._shaped(request, resource, obj, accepted)
+
+    async def _list(
+        self, request: Request, user: User, address: Address, resource: Resource, accepted: Accepted
+    ) -> Reply | Stream:
+        selection = _selection(request, address)
+        if request.flag("watch"):
+            return watch_stream(self._api, request, user, selection, (resource, accepted))
+        limit = max(request.number("limit") or 0, 0)
+        page = await self._api.list(
+            user, resource.kind, selection, limit=limit, continue_=request.query.get("continue", "")
+        )
+        metadata: Object = {"resourceVersion": page.revision}
+        if page.continue_:
+            metadata["continue"] = page.continue_
+        if accepted.form == "table":
+            include = request.query.get("includeObject", "")
+            value = table(resource, page.items, self._api.clock.now(), include=include) | {"metadata": metadata}
+            return Reply(msgspec.json.encode(value), media_type=_MEDIA_TYPE_OF_FORM["table"])
+        if accepted.form == "metadata":
+            items = [partial(item) for item in page.items]
+            kind = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
+            return reply(kind | {"metadata": metadata, "items": items})
+        return reply(
+            {
+                "kind": resource.list_kind,
+                "apiVersion": resource.kind.api_version,
+                "metadata": metadata,
+                "items": page.items,
+            },
+            accepted=accepted,
+        )
+
+    # Writing
+
+    async def _create(
+        self, request: Request, user: User, address: Address, resource: Resource, accepted: Accepted
+    ) -> Reply:
+        obj = await _object_in(request, address, resource)
+        made = await self._api.create(user, resource.kind, obj, options=_write_options(request))
+        return self._shaped(request, resource, made, accepted, 201)
+
+    async def _replace(
+        self, request: Request, user: User, address: Address, resource: Resource, accepted: Accepted
+    ) -> Reply:
+        obj = await _object_in(request, address, resource)
+        changed = await self._api.replace(
+            user, resource.kind, obj,
+            subresource=cast("Subresource", address.subresource), options=_write_options(request),
+        )  # fmt: skip
+        return self._shaped(request, resource, changed, accepted)
+
+    async def _patch(
+        self, request: Request, user: User, address: Address, resource: Resource, accepted: Accepted
+    ) -> Reply:
+        patch, kind = await _patch_in(request)
+        changed = await self._api.patch(
+            user, resource.kind, address.name, address.namespace, patch,
+            type=kind, subresource=cast("Subresource", address.subresource), options=_write_options(request),
+        )  # fmt: skip
+        return self._shaped(request, resource, changed, accepted)
+
+    async def _delete(
+        self, request: Request, user: User, address: Address, resource: Resource, accepted: Accepted
+    ) -> Reply:
+        if address.subresource:
+            raise _not_allowed(request)
+        options = await _delete_options(request)
+        deleted = await self._api.delete_object(user, resource.kind, (address.namespace, address.name), options)
+        if deleted.is_gone and not resource.returns_deleted:
+            return reply(_deleted_status(resource, deleted))
+        return self._shaped(request, resource, deleted.object, accepted)
+
+    async def _delete_collection(
+        self,
+        request: Request,
+        user: User,
+        address: Address,
+        resource: Resource,
+        accepted: Accepted,
+    ) -> Reply:
+        options = await _delete_options(request)
+        items = await self._api.delete_collection(user, resource.kind, _selection(request, address), options)
+        return reply({
+            "kind": resource.list_kind, "apiVersion": resource.kind.api_version, "metadata": {}, "items": items,
+        })  # fmt: skip
+
+    # Subresources with a form of their own
+
+    async def _subresource(self, request: Request, user: User, address: Address, resource: Resource) -> Reply | Stream:
+        name = address.subresource
+        if name not in resource.subresources:
+            raise NotFound(
+                f'the server could not find the requested resource: {resource.name} has no subresource "{name}"'
+            )
+        where = (address.namespace, address.name)
+        match (name, request.method):
+            case ("log", "GET") if resource.kind == POD:
+                return log_stream(self._api, request, user, *where)
+            case ("binding", "POST"):
+                body = await request.document()
+                await bind(self._api, user, where, body, _write_options(request))
+                return reply(
+                    {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
+                )
+            case ("finalize", "PUT"):
+                obj = await _object_in(request, address, resource)
+                change = lambda _: obj  # noqa: E731
+                return reply(await self._api.change(user, resource.kind, where, change, name, _write_options(request)))
+            case ("scale", "GET"):
+                return reply(await read_scale(self._api, user, resource, where))
+            case ("scale", "PUT"):
+                body = await request.document()
+                return reply(await write_scale(self._api, user, resource, where, (body, None), _write_options(request)))
+            case ("scale", "PATCH"):
+                patch = await _patch_in(request)
+                return reply(await write_scale(self._api, user, resource, where, patch, _write_options(request)))
+        raise _not_allowed(request)
+
+    def _shaped(
+        self, request: Request, resource: Resource, obj: ReadOnlyObject, accepted: Accepted, code: int = 200
+    ) -> Reply:
+        """Write an object in the form that the client wants."""
+        if accepted is PLAIN or accepted.form == "object":
+            return reply(obj, code, accepted=accepted)
+        if accepted.form == "metadata":
+            return Reply(msgspec.json.encode(partial(obj)), code, _MEDIA_TYPE_OF_FORM["metadata"])
+        include = request.query.get("includeObject", "")
+        value = table(resource, [obj], self._api.clock.now(), include=include)
+        value["metadata"] = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        return Reply(msgspec.json.encode(value), code, _MEDIA_TYPE_OF_FORM["table"])
+
+
+_HANDLERS: Mapping[tuple[str, bool], str] = {
+    ("GET", True): "_get",
+    ("GET", False): "_list",
+    ("POST", False): "_create",
+    ("PUT", True): "_replace",
+    ("PATCH", True): "_patch",
+    ("DELETE", True): "_delete",
+    ("DELETE", False): "_delete_collection",
+}
+
+
+def _not_allowed(request: Request) -> MethodNotAllowed:
+    return MethodNotAllowed(
+        f"the server does not allow this method on the requested resource: {request.method} {request.path}"
+    )
+
+
+def _selection(request: Request, address: Address) -> Selection:
+    query = request.query
+    return Selection(address.namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+
+
+def _write_options(request: Request) -> WriteOptions:
+    validation = request.query.get("fieldValidation") or "Warn"
+    if validation not in ("Ignore", "Warn", "Strict"):
+        raise BadRequest(f"fieldValidation must be Ignore, Warn or Strict, not {validation!r}")
+    return WriteOptions(_is_dry_run(request), cast("FieldValidation", validation), request.warnings)
+
+
+def _is_dry_run(request: Request) -> bool:
+    value = request.query.get("dryRun", "")
+    if value not in ("", "All"):
+        raise BadRequest(f"dryRun must be All where it is given, not {value!r}")
+    return bool(value)
+
+
+async def _object_in(request: Request, address: Address, resource: Resource) -> Object:
+    """Read the object of the body, and hold it against the address.
+
+    Raises:
+        BadRequest: There is none, or it names another object or namespace than the address.
+    """
+    value = await request.document()
+    if not isinstance(value, dict):
+        raise BadRequest(f"the body must be one {resource.kind.kind} object, not {type(value).__name__}")
+    metadata = value.setdefault("metadata", {})
+    if metadata is None:
+        metadata = value["metadata"] = {}
+    if not isinstance(metadata, dict):
+        raise BadRequest("metadata must be an object")
+    namespace = metadata.get("namespace") or ""
+    if resource.kind.namespaced and address.namespace:
+        if namespace and namespace != address.namespace:
+            raise BadRequest(
+                f"the namespace of the provided object does not match the namespace sent on the request: "
+                f"{namespace!r} is not {address.namespace!r}"
+            )
+        metadata["namespace"] = address.namespace
+    if address.name:
+        name = metadata.get("name") or ""
+        if name and name != address.name:
+            raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({address.name})")
+        metadata["name"] = address.name
+    return value
+
+
+async def _patch_in(request: Request) -> tuple[Any, PatchType]:
+    media_type = request.media_type
+    kind = _PATCH_TYPES.get(media_type)
+    body = await request.body()
+    if kind is not None:
+        return (decode_json(body) if body.lstrip()[:1] in (b"{", b"[") else decode_yaml(body)), kind
+    served = ", ".join(_PATCH_TYPES)
+    if media_type in _APPLY:
+        raise UnsupportedMediaType(
+            f"server-side apply is not served yet: use kubectl apply without --server-side; patches may be {served}"
+        )
+    raise UnsupportedMediaType(
+        f"the body of the request was in an unknown format: {media_type or 'none'}; use {served}"
+    )
+
+
+async def _delete_options(request: Request) -> DeleteOptions:
+    body = await request.document()
+    if body is None:
+        body = {}
+    if not isinstance(body, dict):
+        raise BadRequest("the body of a DELETE must be DeleteOptions")
+    given = dict(body)
+    if (grace := request.number("gracePeriodSeconds")) is not None:
+        given["gracePeriodSeconds"] = grace
+    if policy := request.query.get("propagationPolicy"):
+        given["propagationPolicy"] = policy
+    if request.flag("orphanDependents"):
+        given["orphanDependents"] = True
+    if _is_dry_run(request):
+        given["dryRun"] = ["All"]
+    return read_delete_options(given)
+
+
+def _deleted_status(resource: Resource, deleted: Deleted) -> Object:
+    details = resource.details(name_of(deleted.object)) | {"uid": uid_of(deleted.object)}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

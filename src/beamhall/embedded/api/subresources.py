@@ -1,0 +1,133 @@
+"""Subresources with a form of their own: ``binding`` of Pods, ``scale``.
+
+Source: ``core/v1`` Binding, ``autoscaling/v1`` Scale.
+"""
+
+from typing import Any
+
+from beamhall.client.protocol import PatchType
+from beamhall.embedded.api.core import WriteOptions, conflict
+from beamhall.embedded.api.jsonpath import JsonPath
+from beamhall.embedded.api.resources import Resource, ScalePaths
+from beamhall.embedded.api.verbs import Api
+from beamhall.kernel.errors import BadRequest, Cause, Invalid, NotFound, UnsupportedMediaType
+from beamhall.kernel.identity import User
+from beamhall.kernel.kinds import POD
+from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted
+from beamhall.kernel.patches import apply_json_patch, apply_merge_patch
+
+
+async def bind(api: Api, user: User, where: tuple[str, str], body: Any, options: WriteOptions) -> None:
+    """Bind a Pod to a node, as schedulers do.
+
+    Raises:
+        BadRequest: The body is no Binding.
+        Conflict: The Pod is bound, or is being deleted.
+    """
+    target = body.get("target") if isinstance(body, dict) else None
+    node = target.get("name") if isinstance(target, dict) else None
+    if not isinstance(node, str) or not node:
+        raise BadRequest("a Binding must name its node in target.name")
+    resource = api.registry.find(POD)
+
+    def change(pod: Object) -> Object:
+        bound = pod["spec"].get("nodeName")
+        if bound:
+            raise conflict(resource, where[1], f"pod {where[1]} is already assigned to node {bound!r}")
+        if is_being_deleted(pod):
+            raise conflict(resource, where[1], f"pod {where[1]} is being deleted, cannot be assigned to a host")
+        pod["spec"]["nodeName"] = node
+        return pod
+
+    await api.change(user, POD, where, change, "binding", options)
+
+
+async def read_scale(api: Api, user: User, resource: Resource, where: tuple[str, str]) -> Object:
+    """Give the ``Scale`` of an object."""
+    namespace, name = where
+    return _scale_of(_paths(resource), await api.get(user, resource.kind, name, namespace))
+
+
+async def write_scale(
+    api: Api,
+    user: User,
+    resource: Resource,
+    where: tuple[str, str],
+    scale: tuple[Any, PatchType | None],
+    options: WriteOptions,
+) -> Object:
+    """Set the number of replicas.
+
+    Args:
+        api: The verbs.
+        user: Who asks.
+        resource: What is scaled.
+        where: Namespace and name.
+        scale: A whole ``Scale`` (with None), or a patch of one with its type.
+        options: How.
+
+    Raises:
+        BadRequest: The body is no Scale.
+        Invalid: The number is negative.
+        UnsupportedMediaType: A strategic patch.
+    """
+    paths = _paths(resource)
+    body, kind = scale
+    if kind == "strategic":
+        kind = "merge"  # a Scale has no lists, so they mean the same
+    if kind not in (None, "merge", "json"):
+        raise UnsupportedMediaType("patch a Scale by a merge patch or a JSON patch")
+
+    def change(obj: Object) -> Object:
+        current = _scale_of(paths, obj)
+        wanted = (
+            body
+            if kind is None
+            else apply_json_patch(current, body)
+            if kind == "json"
+            else apply_merge_patch(current, body)
+        )
+        spec = wanted.get("spec") if isinstance(wanted, dict) else None
+        replicas = (spec or {}).get("replicas", 0)
+        if not isinstance(replicas, int) or isinstance(replicas, bool):
+            raise BadRequest("spec.replicas of a Scale must be a whole number")
+        if replicas < 0:
+            message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+            raise Invalid(
+                f"Scale is invalid: spec.replicas: {message}",
+                causes=[Cause("FieldValueInvalid", message, "spec.replicas")],
+            )
+        _set(obj, paths.spec_replicas, replicas)
+        revision = (wanted.get("metadata") or {}).get("resourceVersion")
+        if kind is None and revision:
+            obj["metadata"]["resourceVersion"] = revision
+        return obj
+
+    return _scale_of(paths, await api.change(user, resource.kind, where, change, "scale", options))
+
+
+def _paths(resource: Resource) -> ScalePaths:
+    if resource.scale is None:
+        raise NotFound(f'{resource.name} has no subresource "scale"')
+    return resource.scale
+
+
+def _set(obj: Object, path: str, value: int) -> None:
+    *steps, last = path.strip(".").split(".")
+    target = obj
+    for step in steps:
+        target = target.setdefault(step, {})
+    target[last] = value
+
+
+def _scale_of(paths: ScalePaths, obj: ReadOnlyObject) -> Object:
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    selector = JsonPath(paths.label_selector).first(obj) if paths.label_selector else None
+    status = {"replicas": JsonPath(paths.status_replicas).first(obj) or 0}
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: obj["metadata"][name] for name in kept if name in obj["metadata"]},
+        "spec": {"replicas": JsonPath(paths.spec_replicas).first(obj) or 0},
+        "status": status | ({"selector": selector} if selector else {}),
+    }

@@ -1,0 +1,216 @@
+"""The resource API: every verb on every kind, for one user at a time.
+
+``Api`` is what ``client.local.ResourceApi`` describes, with the options that only HTTP has. Each method asks who may,
+finds what is served, and hands over to ``reading``, ``watching``, ``writing`` or ``deletion``. Must not know HTTP.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal, Protocol
+
+from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
+from beamhall.embedded.api.authorization import Attributes, require
+from beamhall.embedded.api.collector import Collector
+from beamhall.embedded.api.core import Change, Core, WriteOptions
+from beamhall.embedded.api.deletion import Deleted, DeleteOptions, Deletion
+from beamhall.embedded.api.patching import change_of
+from beamhall.embedded.api.reading import Reading
+from beamhall.embedded.api.registry import Registry
+from beamhall.embedded.api.resources import Resource
+from beamhall.embedded.api.watching import Watch, Watching, events_of
+from beamhall.embedded.api.writing import Writing
+from beamhall.kernel.clock import Clock
+from beamhall.kernel.errors import AlreadyExists, NotFound, ServiceUnavailable
+from beamhall.kernel.identity import ADMIN_GROUP, User
+from beamhall.kernel.kinds import NAMESPACE, POD, Kind
+from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of
+
+SYSTEM = User("system:apiserver", (ADMIN_GROUP,))
+"""Who the server itself is."""
+
+FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+"""Namespaces that always exist."""
+
+Subresource = Literal["", "status"]
+
+
+class PodLogs(Protocol):
+    """Reads the logs of Pods; the node agent implements it."""
+
+    def open(self, pod: ReadOnlyObject, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a container's log. Raises ``BadRequest`` or ``NotFound`` on entering."""
+        ...
+
+
+class Api:
+    """The verbs.
+
+    Attributes:
+        logs: Where Pod logs come from; ``factory.create_app`` sets it. None: there is no agent.
+
+    Args:
+        core: What the verbs share.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._reading = Reading(core)
+        self._watching = Watching(core, self._reading)
+        self._writing = Writing(core)
+        self._deletion = Deletion(core)
+        self._collector = Collector(core, self._writing, self._deletion)
+        core.observers.append(self._collector)
+        self.logs_of: PodLogs | None = None
+
+    @property
+    def registry(self) -> Registry:
+        """Which kinds are served."""
+        return self._core.registry
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self._core.clock
+
+    @property
+    def core(self) -> Core:
+        """What the verbs share."""
+        return self._core
+
+    async def run(self) -> None:
+        """Make the first namespaces, then collect garbage until cancelled."""
+        for name in FIRST_NAMESPACES:
+            try:
+                await self.create(SYSTEM, NAMESPACE, {"metadata": {"name": name}})
+            except AlreadyExists:
+                continue
+        await self._collector.run()
+
+    async def get(self, user: User, kind: Kind, name: str, namespace: str = "") -> Object:
+        """Give an object. Raises ``NotFound``."""
+        resource = self._allowed(user, "get", kind, namespace, name)
+        return self._reading.get(resource, namespace, name)
+
+    async def list(
+        self, user: User, kind: Kind, selection: Selection = ALL, *, limit: int = 0, continue_: str = ""
+    ) -> Page:
+        """List objects, as ``client.protocol.Client.list``."""
+        resource = self._allowed(user, "list", kind, selection.namespace)
+        return await self._reading.list(resource, selection, limit, continue_)
+
+    @asynccontextmanager
+    async def watch(
+        self, user: User, kind: Kind, selection: Selection = ALL, *, revision: str
+    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        """Follow changes, as ``client.protocol.Client.watch``; revision empty or ``0``: what is there comes first."""
+        async with self.open_watch(user, kind, selection, revision) as watch:
+            yield events_of(watch)
+
+    def open_watch(
+        self, user: User, kind: Kind, selection: Selection, revision: str
+    ) -> AbstractAsyncContextManager[Watch]:
+        """Follow changes by batches, as the HTTP surface does."""
+        resource = self._allowed(user, "watch", kind, selection.namespace)
+        return self._watching.open(resource, selection, revision)
+
+    async def create(self, user: User, kind: Kind, obj: Object, *, options: WriteOptions | None = None) -> Object:
+        """Make an object, as ``client.protocol.Client.create``."""
+        resource = self._allowed(user, "create", kind, namespace_of(obj))
+        return await self._writing.create(user, resource, obj, options or WriteOptions())
+
+    async def replace(
+        self,
+        user: User,
+        kind: Kind,
+        obj: Object,
+        *,
+        subresource: Subresource = "",
+        options: WriteOptions | None = None,
+    ) -> Object:
+        """Replace an object, as ``client.protocol.Client.replace``."""
+        resource = self._allowed(user, "update", kind, namespace_of(obj), name_of(obj), subresource)
+        return await self._writing.replace(user, resource, obj, subresource, options or WriteOptions())
+
+    async def patch(  # noqa: PLR0913  the shape of Client.patch, and who asks
+        self,
+        user: User,
+        kind: Kind,
+        name: str,
+        namespace: str,
+        patch: Any,
+        *,
+        type: PatchType = "merge",  # noqa: A002
+        subresource: Subresource = "",
+        options: WriteOptions | None = None,
+    ) -> Object:
+        """Patch an object, as ``client.protocol.Client.patch``."""
+        resource = self._allowed(user, "patch", kind, namespace, name, subresource)
+        change = change_of(resource, patch, type)
+        where = (namespace, name)
+        return await self._writing.change(user, resource, where, change, subresource, options or WriteOptions())
+
+    async def change(
+        self, user: User, kind: Kind, where: tuple[str, str], change: Change, subresource: str, options: WriteOptions
+    ) -> Object:
+        """Change an object by a function, for subresources that write through another form (scale, binding)."""
+        resource = self._allowed(user, "update", kind, *where, subresource)
+        part = subresource if subresource == "finalize" else ""
+        return await self._writing.change(user, resource, where, change, part, options)
+
+    async def delete(  # noqa: PLR0913  the shape of Client.delete, and who asks
+        self,
+        user: User,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        grace_period_s: int | None = None,
+        propagation: Propagation = "",
+    ) -> None:
+        """Ask for deletion, as ``client.protocol.Client.delete``."""
+        options = DeleteOptions(uid=uid, grace_period_s=grace_period_s, propagation=propagation)
+        await self.delete_object(user, kind, (namespace, name), options)
+
+    async def delete_object(self, user: User, kind: Kind, where: tuple[str, str], options: DeleteOptions) -> Deleted:
+        """Ask for deletion, and tell what became of the object."""
+        resource = self._allowed(user, "delete", kind, *where)
+        return await self._deletion.delete(user, resource, where, options)
+
+    async def delete_collection(
+        self, user: User, kind: Kind, selection: Selection, options: DeleteOptions
+    ) -> Sequence[Object]:
+        """Ask for the deletion of every selected object; give them. One that is gone meanwhile is no error."""
+        resource = self._allowed(user, "deletecollection", kind, selection.namespace)
+        page = await self._reading.list(resource, selection, 0, "")
+        for obj in page.items:
+            try:
+                await self._deletion.delete(user, resource, (namespace_of(obj), name_of(obj)), options)
+            except NotFound:
+                continue
+        return page.items
+
+    @asynccontextmanager
+    async def logs(
+        self, user: User, name: str, namespace: str, options: LogOptions
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Read a Pod's log, as ``client.protocol.Client.logs``."""
+        resource = self._allowed(user, "get", POD, namespace, name, "log")
+        pod = self._reading.get(resource, namespace, name)
+        if self.logs_of is None:
+            raise ServiceUnavailable("this API server has no node agent to ask for logs")
+        async with self.logs_of.open(pod, options) as chunks:
+            yield chunks
+
+    def _allowed(
+        self, user: User, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = ""
+    ) -> Resource:
+        """Find what is served of a kind, for a user who may do this with it."""
+        attributes = Attributes(verb, kind.group, kind.plural, namespace, name, subresource)
+        require(self._core.authorizer, user, attributes)
+        resource = self._core.registry.find(kind)
+        if subresource and subresource not in resource.subresources:
+            raise NotFound(
+                f'the server could not find the requested resource: {resource.name} has no subresource "{subresource}"'
+            )
+        return resource

@@ -1,0 +1,120 @@
+"""Watch: initial objects, changes seen through a selection, bookmarks. ``streams`` writes it to HTTP."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Literal, cast
+
+from beamhall.client.protocol import Selection, WatchEvent
+from beamhall.embedded.api.core import Core, as_version
+from beamhall.embedded.api.reading import Matcher, Reading, matcher_of
+from beamhall.embedded.api.resources import Resource
+from beamhall.embedded.store.watch import Change, Subscription
+from beamhall.kernel.errors import BadRequest
+from beamhall.kernel.objects import Object
+
+EventType = Literal["ADDED", "MODIFIED", "DELETED"]
+
+
+class Watch:
+    """One open watch: what has changed, as its selection sees it.
+
+    Args:
+        resource: What is watched, in this version.
+        initial: Objects that come first, as ``ADDED``.
+        changes: The store's changes.
+        matches: The selection's test, None if everything passes.
+    """
+
+    def __init__(
+        self, resource: Resource, initial: Sequence[Object], changes: Subscription, matches: Matcher | None
+    ) -> None:
+        self._resource = resource
+        self._initial = initial
+        self._changes = changes
+        self._matches = matches
+        self._is_stored_version = resource.stored_api_version == resource.kind.api_version
+
+    @property
+    def revision(self) -> int:
+        """Everything up to this revision has been handed out."""
+        return self._changes.revision
+
+    @property
+    def has_initial(self) -> bool:
+        """Whether objects that were there at the beginning are still to come."""
+        return bool(self._initial)
+
+    async def batch(self) -> Sequence[tuple[EventType, Object, Change | None]] | None:
+        """Wait for changes.
+
+        Returns:
+            (type, object, the store's change if the object is exactly its) for each; perhaps none of those that came
+            concern this watch. None: the watch has ended. The objects are shared: never change them.
+
+        Raises:
+            Expired: The changes that follow are no longer kept.
+        """
+        if self._initial:
+            first, self._initial = self._initial, ()
+            return [("ADDED", obj, None) for obj in first]
+        changes = await self._changes.batch()
+        if not changes:
+            return None
+        return [event for change in changes if (event := self._event(change)) is not None]
+
+    def _event(self, change: Change) -> tuple[EventType, Object, Change | None] | None:
+        """Tell what a change means for this watch; an object that leaves the selection is ``DELETED`` for it."""
+        kind: EventType = change.type
+        if self._matches is not None:
+            is_in = change.type != "DELETED" and self._matches(change.object)
+            was_in = change.previous is not None and self._matches(change.previous)
+            if not is_in and not was_in:
+                return None
+            kind = "ADDED" if not was_in else "MODIFIED" if is_in else "DELETED"
+        if self._is_stored_version:
+            return kind, cast("Object", change.object), change
+        return kind, as_version(self._resource, change.own_object()), None
+
+
+class Watching:
+    """Opens watches.
+
+    Args:
+        core: What the verbs share.
+        reading: For the objects that come first.
+    """
+
+    def __init__(self, core: Core, reading: Reading) -> None:
+        self._core = core
+        self._reading = reading
+
+    @asynccontextmanager
+    async def open(self, resource: Resource, selection: Selection, revision: str) -> AsyncIterator[Watch]:
+        """Open a watch.
+
+        Args:
+            resource: What to watch.
+            selection: Which of its objects.
+            revision: Give changes after this; empty or ``0``: all objects as they are now come first.
+
+        Raises:
+            BadRequest: The selection or the revision cannot be read.
+            Expired: The revision is no longer kept.
+        """
+        matches = matcher_of(resource, selection)
+        if revision and not revision.isdecimal():
+            raise BadRequest(f"resourceVersion {revision!r} is not valid: use that of a list or of an object")
+        since = int(revision or 0)
+        initial: Sequence[Object] = ()
+        if not since:
+            page = await self._reading.list(resource, selection, 0, "")
+            initial, since = page.items, int(page.revision)
+        with self._core.store.watch(resource.name, selection.namespace, since=since) as changes:
+            yield Watch(resource, initial, changes, matches)
+
+
+async def events_of(watch: Watch) -> AsyncIterator[WatchEvent]:
+    """Give a watch's events one by one; their objects are shared by all watchers."""
+    while (batch := await watch.batch()) is not None:
+        for kind, obj, _ in batch:
+            yield WatchEvent(kind, obj)

@@ -1,0 +1,39 @@
+"""YAML bodies and answers. Apart, because importing PyYAML costs time that most processes need not spend."""
+
+from typing import Any
+
+import msgspec
+import yaml
+
+from beamhall.kernel.errors import BadRequest
+
+
+class _Loader(yaml.CSafeLoader):
+    """Reads YAML as Kubernetes does: what looks like a time is text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def load(body: bytes) -> Any:
+    """Read one YAML document.
+
+    Raises:
+        BadRequest: It is malformed, holds several documents, or something that JSON has no form for.
+    """
+    try:
+        value = yaml.load(body, _Loader)  # noqa: S506  a safe loader
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = " ".join(str(error).split())
+        raise BadRequest(f"the YAML of the request is malformed: {text}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRequest(f"the YAML of the request cannot be written as JSON: {error}") from error
+
+
+def dump(value: Any) -> bytes:
+    """Write a value as YAML."""
+    return yaml.dump(value, Dumper=yaml.CSafeDumper, encoding="utf-8", sort_keys=True, allow_unicode=True)
