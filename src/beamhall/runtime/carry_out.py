@@ -61,7 +61,7 @@ class Hand:
         self._source = source
 
     async def carry_out(self, plan: Plan) -> Report:
-        """Do what a plan says. Events are recorded after the writes, whatever became of those."""
+        """Do what a plan says, and record its events after its writes."""
         report = Report()
         try:
             for action in plan.actions:
@@ -73,11 +73,13 @@ class Hand:
                     await self._delete(action, report)
         except ApiError as err:
             report.error = err
-        for action in plan.actions:
-            # After an error the events of a plan would tell of what was not done; the next plan says them again.
-            if isinstance(action, Emit) and report.error is None:
-                self._recorder.record(action, self._source)
-                report.done.append((key_of(action.kind, action.about), f"event {action.reason}: {action.message}"))
+        # What was decided once may have been written before the error, and no later plan says it again. But a plan of
+        # which nothing was done will be made again, with its events.
+        if report.error is None or report.done:
+            for action in plan.actions:
+                if isinstance(action, Emit):
+                    self._recorder.record(action, self._source)
+                    report.done.append((key_of(action.kind, action.about), f"event {action.reason}: {action.message}"))
         return report
 
     def end(self, report: Report) -> None:

@@ -86,9 +86,9 @@ class EventRecorder:
             except AlreadyExists:
                 await self._count_up(event)
         except NotFound:
-            _log.debug("event not written: its namespace is gone", event=name)
+            _log.debug("event not written: its namespace is gone", name=name)
         except ApiError as err:
-            _log.warning("event not written", event=name, reason=emit.reason, error=err.message)
+            _log.warning("event not written", name=name, reason=emit.reason, error=err.message)
 
     async def _count_up(self, event: Object) -> None:
         namespace, name = namespace_of(event), name_of(event)

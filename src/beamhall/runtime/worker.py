@@ -131,7 +131,8 @@ class Worker:
         if isinstance(error, NameTaken) and not self.controller.singleton:
             about = Emit(self.controller.kind, obj, "NameTaken", error.message, "Warning")
             self._shared.recorder.record(about, self.controller.name)
-        level = _log.debug if isinstance(error, Conflict) and failures < FAILURES_UNTIL_STUCK else _log.warning
+        is_usual = failures == 1 or (isinstance(error, Conflict) and failures < FAILURES_UNTIL_STUCK)
+        level = _log.debug if is_usual else _log.warning
         level(
             "plan was not carried out",
             controller=self.controller.name,
