@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
-from beamhall.embedded.workloads.registry import workload_planners
+from beamhall.embedded.workloads.registry import workload_definitions, workload_planners
+from beamhall.kernel.objects import Object
 from beamhall.kernel.planner import Planner
 from beamhall.runtime.controller import Controller
 from beamhall.training.planner import TrainingSettings
-from beamhall.training.registry import training_planners
+from beamhall.training.registry import training_definitions, training_planners
 
 _GRACE_AFTER_FINISH_S = 5.0
 
@@ -16,6 +17,11 @@ def embedded_controllers() -> list[Controller]:
     # One machine must not run a finished job's parameter servers for ever, and starts jobs whole or not at all.
     training = TrainingSettings(gang="scheduler-plugins", terminate_after_finish_s=_GRACE_AFTER_FINISH_S)
     return [*_controllers(workload_planners()), *_controllers(training_planners(training))]
+
+
+def embedded_definitions() -> list[Object]:
+    """Give the definitions of the custom kinds that the embedded cluster's controllers work on."""
+    return [*workload_definitions(), *training_definitions()]
 
 
 def operator_controllers(settings: TrainingSettings, cluster_domain: str) -> list[Controller]:

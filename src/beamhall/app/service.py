@@ -26,6 +26,7 @@ from beamhall.client.protocol import Client
 from beamhall.gateway.access import AccessRules
 from beamhall.gateway.front import Front
 from beamhall.gateway.listener import Listener, bind
+from beamhall.gateway.stories import stories_app
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         tls, authority = ensure_certificates(settings.data / "tls", _names(settings), clock.now())
         cluster = await stack.enter_async_context(embedded_cluster(settings, clock))
         rules = AccessRules(token, settings.host_names)
-        front = Front(rules, {"/k8s": cluster.app}, cluster.unready, _metrics())
+        apps = {"/k8s": cluster.app, "/api/stories": stories_app(cluster.story)}
+        front = Front(rules, apps, cluster.unready, _metrics())
         server = Listener(front.application(), listener, tls)
         async with asyncio.TaskGroup() as parts:
             tasks = [parts.create_task(part) for part in (server.run(), cluster.run())]

@@ -1,6 +1,6 @@
 """``GET /api/stories``: what was done to an object, and why, for ``beamhall explain`` and the web UI."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from beamhall.gateway.door import refusal
 from beamhall.kernel.errors import BadRequest
 
-Tell = Callable[[str, str, str], Sequence[dict[str, Any]]]
+Tell = Callable[[str, str, str], Sequence[Mapping[str, Any]]]
 """From (kind in any form users write, namespace, name) to entries, oldest first; empty if nothing was done."""
 
 
