@@ -20,12 +20,12 @@ from beamhall.client.reflector import Removed, Replaced, Upserted, reflect
 from beamhall.embedded.agent.devices import Devices, find_gpus
 from beamhall.embedded.agent.directory import PodDirectory, pod_directories
 from beamhall.embedded.agent.events import EventRecorder
-from beamhall.embedded.agent.facts import has_ended, spec_of
+from beamhall.embedded.agent.facts import has_ended, on_host_network, spec_of
 from beamhall.embedded.agent.images import Catalog
 from beamhall.embedded.agent.launching import passed_variables
 from beamhall.embedded.agent.lifecycle import grace_period_s
 from beamhall.embedded.agent.network import Addresses, Names
-from beamhall.embedded.agent.node import NodeReporter, allocatable_of, node_object, read_machine
+from beamhall.embedded.agent.node import HOST_IP, NodeReporter, allocatable_of, node_object, read_machine
 from beamhall.embedded.agent.pods import PodWorker
 from beamhall.embedded.agent.sandbox import Sandboxes
 from beamhall.embedded.agent.settings import AgentSettings
@@ -80,6 +80,7 @@ class Agent:
         self._services_seen = asyncio.Event()
         self._stale = asyncio.Event()
         self._tools: Tools | None = None
+        self._is_stopping = False
 
     @property
     def ready(self) -> bool:
@@ -117,7 +118,11 @@ class Agent:
                 await self._follow_pods(tools, tasks)
 
     async def stop_pods(self, reason: str = "Terminated", message: str = "") -> None:
-        """End every Pod for good, each within its grace period, and wait until that is reported."""
+        """End every Pod for good, each within its grace period, and wait until that is reported.
+
+        Pods that are bound from now on, for instance to replace these, wait for the next ``run``.
+        """
+        self._is_stopping = True
         message = message or "Pod was terminated in response to imminent node shutdown."
         workers = list(self._workers.values())
         for worker in workers:
@@ -229,7 +234,7 @@ class Agent:
         node = spec_of(pod).get("nodeName")
         if node and node != self.node_name:
             return
-        address = "" if has_ended(pod) else tools.addresses.of(uid)
+        address = "" if has_ended(pod) else HOST_IP if on_host_network(pod) else tools.addresses.of(uid)
         tools.names.set_pod(pod, address)
         if not node:
             self._unbound.add(uid)
@@ -238,7 +243,7 @@ class Agent:
         worker = self._workers.get(uid)
         if worker is not None:
             worker.update(pod)
-        else:
+        elif not self._is_stopping:
             self._begin(PodWorker(pod, PodDirectory(self._pods, uid), tools), tasks)
 
     def _lose(self, tools: Tools, uid: str) -> None:

@@ -162,6 +162,11 @@ def is_sidecar(container: Mapping[str, Any]) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
+def on_host_network(pod: ReadOnlyObject) -> bool:
+    """Tell whether the Pod shares the machine's own addresses."""
+    return bool(spec_of(pod).get("hostNetwork"))
+
+
 def phase_of(pod: ReadOnlyObject) -> str:
     """Give the phase that the API has, empty if none."""
     return str((pod.get("status") or {}).get("phase") or "")

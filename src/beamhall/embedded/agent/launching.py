@@ -23,7 +23,7 @@ from beamhall.embedded.agent.environment import (
     references,
     user_variables,
 )
-from beamhall.embedded.agent.facts import spec_of
+from beamhall.embedded.agent.facts import on_host_network
 from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.network import hostname_of
 from beamhall.embedded.agent.sandbox import ContainerSpec, Mount, WarmStart
@@ -121,7 +121,6 @@ def container_spec(
         passed=ground.passed,
     )
     env = complete_variables(place, variables)
-    on_host = bool(spec_of(pod).get("hostNetwork"))
     return ContainerSpec(
         directory=own.attempt(name, attempt),
         id=f"{own.uid}.{name}.{attempt}",
@@ -130,7 +129,7 @@ def container_spec(
         cwd=expand(str(container.get("workingDir") or ""), variables) or prepared.workdir or str(own.scratch(name)),
         mounts=mounts,
         hostname=place.hostname,
-        address="" if on_host else ground.address,
+        address="" if on_host_network(pod) else ground.address,
         hosts_file=ground.hosts_file,
         warm=_warm(ground, env),
     )

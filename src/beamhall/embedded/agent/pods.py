@@ -24,6 +24,7 @@ from beamhall.embedded.agent.facts import (
     containers,
     has_ended,
     init_containers,
+    on_host_network,
 )
 from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.launching import Ground, agent_fields, container_spec, read_sources
@@ -184,7 +185,7 @@ class PodWorker:
         self._facts = replace(
             self._facts,
             started_at=snapshot.started_at,
-            address=HOST_IP if (self.pod.get("spec") or {}).get("hostNetwork") else snapshot.address,
+            address=HOST_IP if on_host_network(self.pod) else snapshot.address,
             ending=self.own.ending(),
             volumes_ready=not volumes_of(self.pod),
         )

@@ -352,6 +352,16 @@ async def test_stop_pods_ends_all_for_good(agent, cluster):
     for name in ("a", "b"):
         assert cluster.pod(name)["status"]["phase"] == "Failed"
         assert cluster.pod(name)["status"]["reason"] == "Terminated"
+    await cluster.create(POD, pod_of("late", "sleep 600"))
+    await cluster.create(POD, pod_of("later", "sleep 600", node=""))
+    await _until(lambda: "uid" in cluster.pod("late")["metadata"] and agent._unbound)
+    assert agent.worker_of(cluster.pod("late")["metadata"]["uid"]) is None
+
+
+async def test_a_pod_on_the_host_network_has_the_nodes_address(agent, cluster):
+    await cluster.create(POD, pod_of("one", "true", hostNetwork=True))
+    pod = await cluster.phase("one", "Succeeded")
+    assert pod["status"]["podIP"] == pod["status"]["hostIP"] == "127.0.0.1"
 
 
 async def test_the_node_is_registered(agent, cluster):
