@@ -1,0 +1,104 @@
+"""The agent on the real embedded API: what the fake cluster of the other tests only pretends."""
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+
+from beamhall.client.local import LocalClient
+from beamhall.client.protocol import LogOptions
+from beamhall.embedded.agent.logs import PodLogs
+from beamhall.embedded.api.factory import create_app, create_resource_api
+from beamhall.embedded.store.store import Store
+from beamhall.kernel.errors import NotFound
+from beamhall.kernel.identity import ADMIN_GROUP, User
+from beamhall.kernel.kinds import EVENT, NODE, POD
+from tests.unit.embedded.agent.conftest import RealClock, pod_of, running
+
+
+@asynccontextmanager
+async def embedded(tmp_path, catalog, settings):
+    store = await Store.open(tmp_path / "objects.db")
+    api = create_resource_api(store, RealClock(), random.Random(1))
+    client = LocalClient(api, User("owner", (ADMIN_GROUP,)))
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(api.run())
+        async with running(client, catalog, tmp_path, settings) as agent:
+            create_app(api, PodLogs(agent))
+            yield client, agent
+        task.cancel()
+    await store.close()
+
+
+async def until(get, holds, timeout_s=20):
+    async with asyncio.timeout(timeout_s):
+        while not holds(found := await get()):
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def bound(client, pod):
+    """Create a Pod that is not bound, and bind it as the scheduler does."""
+    pod["spec"].pop("nodeName")
+    created = await client.create(POD, pod)
+    name = created["metadata"]["name"]
+    conditions = [{"type": "PodScheduled", "status": "True"}]
+    await client.patch(POD, name, "default", {"status": {"conditions": conditions}}, subresource="status")
+    await client.patch(POD, name, "default", {"spec": {"nodeName": "node"}})
+
+    async def get():
+        return await client.get(POD, name, "default")
+
+    return get
+
+
+def in_phase(*phases):
+    return lambda pod: pod.get("status", {}).get("phase") in phases
+
+
+async def is_gone(client, name):
+    try:
+        await client.get(POD, name, "default")
+    except NotFound:
+        return True
+    return False
+
+
+async def test_a_pod_from_creation_to_deletion(tmp_path, catalog, settings):
+    async with embedded(tmp_path, catalog, settings) as (client, _):
+        assert (await client.get(NODE, "node"))["status"]["conditions"]
+        get = await bound(client, pod_of("one", "echo hello"))
+        pod = await until(get, in_phase("Succeeded", "Failed"))
+        assert pod["status"]["phase"] == "Succeeded"
+        assert pod["status"]["qosClass"] == "BestEffort"
+        assert {c["type"]: c["status"] for c in pod["status"]["conditions"]}["PodScheduled"] == "True"
+        async with client.logs("one", "default", LogOptions()) as blocks:
+            assert b"".join([block async for block in blocks]) == b"hello\n"
+
+        async def reasons():
+            return {event["reason"] for event in (await client.list(EVENT)).items}
+
+        await until(reasons, lambda found: {"Pulled", "Created", "Started"} <= found)
+        await client.delete(POD, "one", "default")
+        await until(lambda: is_gone(client, "one"), bool)
+
+
+async def test_graceful_deletion_and_restart_of_the_service(tmp_path, catalog, settings):
+    script = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    async with embedded(tmp_path, catalog, settings) as (client, _):
+        get = await bound(client, pod_of("one", script, terminationGracePeriodSeconds=5))
+        before = await until(get, in_phase("Running"))
+    async with embedded(tmp_path, catalog, settings) as (client, agent):
+        pod = await client.get(POD, "one", "default")
+        assert pod["status"] == before["status"]
+        await client.delete(POD, "one", "default")
+        await until(lambda: is_gone(client, "one"), bool)
+        await until(lambda: asyncio.sleep(0, agent.n_running_pods), lambda n: n == 0)
+
+
+async def test_forced_deletion(tmp_path, catalog, settings):
+    async with embedded(tmp_path, catalog, settings) as (client, agent):
+        get = await bound(client, pod_of("one", "sleep 600"))
+        await until(get, in_phase("Running"))
+        await client.delete(POD, "one", "default", grace_period_s=0)
+        assert await is_gone(client, "one")
+        await until(lambda: asyncio.sleep(0, agent.n_running_pods), lambda n: n == 0)
