@@ -17,6 +17,7 @@ from beamhall.embedded.agent.sandbox.specification import (
     StartFailed,
     WarmStart,
 )
+from beamhall.embedded.agent.sandbox.warmth import warm_command
 
 __all__ = [
     "AlreadyStarted",
@@ -30,4 +31,5 @@ __all__ = [
     "StartFailed",
     "WarmStart",
     "detect_capabilities",
+    "warm_command",
 ]

@@ -6,6 +6,8 @@ container's own processes.
 
 import asyncio
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,12 +22,15 @@ from beamhall.embedded.agent.sandbox.specification import (
     Capabilities,
     ContainerSpec,
     StartFailed,
+    WarmStart,
     order_of,
 )
-from beamhall.embedded.agent.sandbox.zygotes import Zygote, ZygoteFailed, inherited
+from beamhall.embedded.agent.sandbox.warmth import warm_command
+from beamhall.embedded.agent.sandbox.zygotes import WarmPool, Zygote, ZygoteFailed, inherited
 
 _log = structlog.get_logger(__name__)
 _START_LIMIT_S = 30.0
+_WARM_LIMIT = 4
 
 
 class Sandboxes:
@@ -38,6 +43,7 @@ class Sandboxes:
     def __init__(self, *, capabilities: Capabilities | None = None) -> None:
         self._capabilities = capabilities
         self._plain = Zygote([sys.executable, "-S", "-E"], (), inherited(), _START_LIMIT_S)
+        self._warm = WarmPool(limit=_WARM_LIMIT)
         self._watched: set[Sandbox] = set()
 
     @property
@@ -65,6 +71,7 @@ class Sandboxes:
             sandbox.detach()
         self._watched.clear()
         await self._plain.stop()
+        await self._warm.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -83,7 +90,7 @@ class Sandboxes:
         Raises:
             AlreadyStarted: The directory was claimed before.
             StartFailed: The program could not be started. Unless its stage is ``service``, the directory holds a record
-                of it.
+                of it; in any case, ``adopt`` tells.
         """
         answer = await self._ask(spec)
         if answer.get("already"):
@@ -92,9 +99,30 @@ class Sandboxes:
             raise StartFailed(str(answer["stage"]), str(answer["message"]))
         return self._watch(Sandbox(spec.directory, answer["shim"], answer))
 
+    async def prewarm(self, warm: WarmStart, env: Mapping[str, str]) -> str:
+        """Have an interpreter with modules imported ready, for containers with these environment variables.
+
+        Starting a container does this as well, and then waits for it.
+
+        Returns:
+            Empty, or why this environment cannot start warm.
+        """
+        return await self._warm.ready(warm, env)
+
     async def _ask(self, spec: ContainerSpec) -> dict[str, Any]:
         order = order_of(spec, self.capabilities)
+        program = warm_command(spec.argv, spec.env, spec.warm) if spec.warm else None
+        if spec.warm and program and not await self._warm.ready(spec.warm, spec.env):
+            try:
+                answer = await self._warm.request(spec.warm, spec.env, {**order, "warm": asdict(program)})
+            except ZygoteFailed as error:
+                _log.warning("warm start failed", python=str(spec.warm.python), reason=str(error))
+                answer = None
+            if answer is not None:
+                return answer
         for _ in range(2):  # once more with a new parent process, where the old one was killed
+            if await asyncio.to_thread(spec.directory.exists):
+                break
             try:
                 await self._plain.ready()
                 answer = await self._plain.request(order)
@@ -103,9 +131,9 @@ class Sandboxes:
                 continue
             if answer is not None:
                 return answer
-            if await asyncio.to_thread(spec.directory.exists):
-                break
-        raise StartFailed("service", f"the processes that start {spec.directory} died; adopt or try again")
+        if await asyncio.to_thread(spec.directory.exists):
+            raise AlreadyStarted(f"{spec.directory} is there already; adopt it")
+        raise StartFailed("service", f"the processes that start {spec.directory} died; try again")
 
     def _watch(self, sandbox: Sandbox) -> Sandbox:
         self._watched = {s for s in self._watched if s.is_shim_alive}

@@ -41,11 +41,6 @@ class WarmStart:
     modules: tuple[str, ...]
     env: Mapping[str, str]
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What makes two of these equal, hashable."""
-        return (str(self.python), self.modules, tuple(sorted(self.env.items())))
-
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:

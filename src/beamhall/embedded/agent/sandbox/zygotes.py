@@ -9,15 +9,27 @@ import json
 import os
 import socket
 import subprocess
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from beamhall.embedded.agent.sandbox.capabilities import ZYGOTE
+from beamhall.embedded.agent.sandbox.child import record
+from beamhall.embedded.agent.sandbox.specification import WarmStart
+from beamhall.embedded.agent.sandbox.warmth import start_environment
+
+_log = structlog.get_logger(__name__)
 
 _HELLO_BYTES = 65536
 _STOP_S = 5.0
 _DYING_S = 0.5
 _ORDERS_AT_ONCE = 64
+_IMPORT_LIMIT_S = 120.0
+_PROBLEM_S = 60.0
+_ID_ROOM = 64
 
 
 class ZygoteFailed(Exception):
@@ -153,6 +165,79 @@ class Zygote:
             channel.close()
         if process is not None:
             await asyncio.to_thread(_wait, process)
+
+
+@dataclass(slots=True)
+class _Place:
+    zygote: Zygote
+    problem: str = ""
+    problem_until: float = 0.0
+    users: int = 0
+
+
+class WarmPool:
+    """The zygotes with modules imported, one for each environment and set of variables that matter to it.
+
+    Args:
+        limit: How many may be there; the one that was not used for the longest time makes room.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._places: OrderedDict[tuple[object, ...], _Place] = OrderedDict()
+
+    async def ready(self, warm: WarmStart, env: Mapping[str, str]) -> str:
+        """Have one ready for containers with these environment variables.
+
+        Returns:
+            Empty, or why this environment cannot start warm; that is believed for a minute.
+        """
+        place = await self._place(warm, env)
+        now = asyncio.get_running_loop().time()
+        if place.problem and now < place.problem_until:
+            return place.problem
+        place.users += 1
+        try:
+            await place.zygote.ready()
+            place.problem = ""
+        except ZygoteFailed as error:
+            place.problem = str(error)
+            place.problem_until = now + _PROBLEM_S
+            _log.warning("no warm start", python=str(warm.python), modules=warm.modules, reason=place.problem)
+        finally:
+            place.users -= 1
+        return place.problem
+
+    async def request(self, warm: WarmStart, env: Mapping[str, str], order: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Have something started. As ``Zygote.request``."""
+        place = await self._place(warm, env)
+        place.users += 1
+        try:
+            return await place.zygote.request(order)
+        finally:
+            place.users -= 1
+
+    async def _place(self, warm: WarmStart, env: Mapping[str, str]) -> _Place:
+        start = start_environment(env, warm)
+        key = (str(warm.python), warm.modules, tuple(sorted(start.items())))
+        place = self._places.get(key)
+        if place is None:
+            marked = {**inherited(), **start, record.MARKER: "x" * _ID_ROOM}
+            place = _Place(Zygote([str(warm.python)], warm.modules, marked, _IMPORT_LIMIT_S))
+            self._places[key] = place
+        self._places.move_to_end(key)
+        for old in [k for k, p in self._places.items() if not p.users and p is not place]:
+            if len(self._places) <= self._limit:
+                break
+            await self._places.pop(old).zygote.stop()
+        return place
+
+    async def stop(self) -> None:
+        """End them all. What they have started goes on."""
+        places = list(self._places.values())
+        self._places.clear()
+        for place in places:
+            await place.zygote.stop()
 
 
 def _dies(process: subprocess.Popen[bytes]) -> bool:

@@ -5,6 +5,7 @@
 ``control``    a fifo; lines ``signal NUMBER`` and ``kill SECONDS``
 ``started``    the container's process, once its program runs
 ``exit.json``  how it ended; after that nothing of it is left
+``crash``      the traceback of a defect in the shim; never there
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ LOG = "log"
 CONTROL = "control"
 STARTED = "started"
 EXIT = "exit.json"
+CRASH = "crash"
 _RESERVED = ".exit"
 _RESERVED_BYTES = 4096
 

@@ -16,15 +16,19 @@ import select
 import signal
 import socket
 import struct
+import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import container, linux, loopback, output, record
+from beamhall.embedded.agent.sandbox.child import container, linux, loopback, output, record, warm
 
 _SHUTDOWN_GRACE_S = 10.0
 _SWEEP_PAUSE_MS = 20
 _MESSAGE_BYTES = 8192
+_COLD = b"cold"
 
 
 def read_order(channel: socket.socket) -> dict[str, Any] | None:
@@ -144,14 +148,27 @@ class Shim:
             container.prepare(self._spec, shim_pid, self._status)
             if self._spec["warm"] is None:
                 container.execute(self._spec["argv"], self._spec["env"])
+            elif not warm.prepare(self._spec):
+                self._status.send(_COLD)
+                container.execute(self._spec["argv"], self._spec["env"])
         except container.StartError as error:
             container.report(self._status, error)
             os._exit(127)
 
-    def launched(self) -> None:
-        """In the container: say that its program starts now. What ``execve`` does for a program of its own."""
+    def program(self) -> Callable[[], None]:
+        """In the container: say that its program starts now, as ``execve`` does by itself, and give what runs it."""
         assert self._status is not None
         self._status.close()
+        return warm.program(self._spec["warm"])
+
+    def crash(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Leave a note on a defect of ours, and end: the service then cleans up after us."""
+        text = "".join(traceback.format_exception(kind, error, trace))
+        if self._status is not None and os.getpid() != self._holder.get("pid"):
+            container.report(self._status, container.StartError("service", text[-1000:]))
+        with contextlib.suppress(OSError), open(os.path.join(self._directory, record.CRASH), "a") as file:
+            file.write(text)
+        os._exit(70)
 
     def serve(self) -> None:
         """Keep the container until nothing of it is left, and write how it ended."""
@@ -195,6 +212,8 @@ class Shim:
         if fds:
             self._proxy = loopback.Proxy(fds[0], str(self._spec["address"]))
             self._poll.register(fds[0], select.POLLIN)
+        elif data == _COLD:
+            self._holder["warm"] = False
         elif data:
             self._failure = json.loads(data)
         else:
@@ -305,22 +324,25 @@ def kill_descendants(pid: int) -> None:
             os.kill(child, signal.SIGKILL)
 
 
-def run(channel: socket.socket) -> Shim | None:
-    """Be the shim of one container, from the order to the exit record.
+def run(channel: socket.socket) -> Callable[[], None]:
+    """Be the shim of one container, from the order to the exit record, and end the process.
 
     Returns:
-        None in the shim, when all is done. In a container that starts warm: its shim's state, for ``launched``.
+        Only in a container that starts warm: what runs its program.
     """
     os.setsid()
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     linux.prctl(linux.PR_SET_NAME, b"beamhall-shim")
     spec = read_order(channel)
     if spec is None:
-        return None
+        os._exit(0)
     shim = Shim(spec, channel)
-    if not shim.claim():
-        return None
-    if not shim.start():
-        return shim
-    shim.serve()
-    return None
+    hook = sys.excepthook
+    sys.excepthook = shim.crash
+    if shim.claim():
+        if not shim.start():
+            sys.excepthook = hook
+            return shim.program()
+        shim.serve()
+    # At once: what the warm modules would do at their end is no business of this process.
+    os._exit(0)

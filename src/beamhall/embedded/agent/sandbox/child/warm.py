@@ -1,12 +1,205 @@
-"""Placeholder."""
+"""Running a Python program in a process that was forked from an interpreter with modules imported.
+
+The program must not be able to tell, but by its speed: arguments, environment, paths, ``__main__``, output, signals,
+random numbers and the way it ends are those of a new interpreter. Where that cannot be had, a new one is started.
+Known differences: the hash seed is shared by all that were forked from one interpreter, ``sys.flags.unbuffered`` is not
+set by ``-u``, and the stack has two frames more. Source: CPython, Modules/main.c, Python/pylifecycle.c, Lib/runpy.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import builtins
+import importlib
+import importlib.machinery
+import io
+import os
+import runpy
+import sys
+import time
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
-from beamhall.embedded.agent.sandbox.child import shim
+from beamhall.embedded.agent.sandbox.child import linux, record
+
+_CUSTOMIZERS = frozenset(("sitecustomize", "usercustomize"))
+_OURS = frozenset(("beamhall", "__main__"))
 
 
-def program(result: shim.Shim) -> Callable[[], None]:
-    """Placeholder."""
-    raise NotImplementedError
+def prepare(spec: Mapping[str, Any]) -> bool:
+    """Make the process look like a new interpreter of this container.
+
+    Args:
+        spec: With ``env``, ``argv``, ``namespaces``, and ``warm``: ``kind``, ``target``, ``arguments``,
+            ``is_unbuffered``, ``executable``.
+
+    Returns:
+        False, with only the environment changed, if a new interpreter is needed after all.
+    """
+    warm = spec["warm"]
+    _set_environment(spec["env"], spec["id"])
+    additions = _python_path(spec["env"].get("PYTHONPATH", ""))
+    first = _first_path(warm["kind"], warm["target"])
+    if first is None or _hides([first or os.getcwd(), *additions]):
+        return False
+    _set_command_line(spec["argv"])
+    if spec["namespaces"] == "user" and os.geteuid() != 0:
+        linux.drop_capabilities()
+    sys.path[:0] = ([] if getattr(sys.flags, "safe_path", False) else [first]) + additions
+    sys.executable = warm["executable"]
+    head = {"script": warm["target"], "module": "-m", "code": "-c"}[warm["kind"]]
+    sys.argv[:] = [head, *warm["arguments"]]
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv[:] = spec["argv"]
+    _set_outputs(is_unbuffered=warm["is_unbuffered"])
+    _refresh()
+    return True
+
+
+def _set_environment(env: Mapping[str, str], sandbox_id: str) -> None:
+    # An interpreter that was started in the C locale sets this, for itself and for what it starts (PEP 538). The locale's
+    # variables were the same ones then.
+    coerced = {} if "LC_ALL" in env else {n: v for n, v in os.environ.items() if n == "LC_CTYPE"}
+    os.environ.clear()
+    linux.clear_environment()
+    os.environ.update({**coerced, **env})
+    time.tzset()
+    # What ``/proc/PID/environ`` shows is the memory that the interpreter was started with.
+    fields = linux.stat_fields("self")
+    with open("/proc/self/environ", "rb") as file:
+        memory = file.read()
+    start = memory.find(f"{record.MARKER}=".encode())
+    if start >= 0 and len(fields) > 48:
+        room = memory.index(b"\0", start) - start
+        text = f"{record.MARKER}={sandbox_id}".encode()[:room]
+        linux.write_memory(int(fields[47]) + start, text.ljust(room, b"\0"))
+
+
+def _set_command_line(argv: list[str]) -> None:
+    """Show the program's own command line in ``ps``, as far as there is room."""
+    linux.prctl(linux.PR_SET_NAME, os.fsencode(os.path.basename(argv[0])))
+    fields = linux.stat_fields("self")
+    if len(fields) > 46:
+        start, room = int(fields[45]), int(fields[46]) - int(fields[45])
+        linux.write_memory(start, b"\0".join(map(os.fsencode, argv))[: room - 1].ljust(room, b"\0"))
+
+
+def _python_path(text: str) -> list[str]:
+    paths = [os.path.abspath(part) for part in text.split(":")] if text else []
+    return list(dict.fromkeys(p for p in paths if p not in sys.path))
+
+
+def _first_path(kind: str, target: str) -> str | None:
+    """Give what ``sys.path`` begins with; None if the script is nothing that can be compiled here."""
+    if kind == "code":
+        return ""
+    if kind == "module":
+        return os.getcwd()
+    if not os.path.isfile(target) or not os.access(target, os.R_OK):
+        return None
+    with open(target, "rb") as file:
+        if file.read(4) == b"PK\x03\x04" or target.endswith(".pyc"):
+            return None
+    return os.path.dirname(os.path.realpath(target))
+
+
+def _hides(directories: list[str]) -> bool:
+    """Tell whether a module of the program would have been found in place of one that is imported already."""
+    loaded = {name.partition(".")[0] for name in sys.modules} - _OURS - set(sys.builtin_module_names)
+    for directory in directories:
+        try:
+            names = os.listdir(directory)
+        except OSError:
+            continue
+        for name in names:
+            stem, _, ending = name.partition(".")
+            if stem in _CUSTOMIZERS and ending == "py":
+                return True
+            is_module = ending == "py" or ending.endswith("so")
+            if stem in loaded and (is_module or os.path.isfile(os.path.join(directory, name, "__init__.py"))):
+                return True
+    return False
+
+
+def _set_outputs(*, is_unbuffered: bool) -> None:
+    """Make the standard streams anew, in place: modules that hold them hold the new ones."""
+    for fd, stream in ((0, sys.stdin), (1, sys.stdout), (2, sys.stderr)):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        raw = is_unbuffered and fd > 0
+        # The descriptor is the process's own: nothing closes it.
+        buffer: Any = open(fd, "rb" if fd == 0 else "wb", buffering=0 if raw else -1, closefd=False)  # noqa: SIM115
+        named = buffer if raw else buffer.raw
+        named.name = stream.name
+        encoding, errors = stream.encoding, stream.errors
+        stream.__init__(  # type: ignore[misc]
+            buffer,
+            encoding,
+            errors,
+            None if fd == 0 else "\n",
+            line_buffering=fd == 2 and not raw,
+            write_through=is_unbuffered,
+        )
+
+
+def _refresh() -> None:
+    """Renew what modules remember of the process that they were imported in."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process.ORIGINAL_DIR = os.getcwd()  # type: ignore[attr-defined]
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile.tempdir = None  # type: ignore[attr-defined]
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+    importlib.invalidate_caches()
+
+
+def program(warm: Mapping[str, Any]) -> Callable[[], None]:
+    """Give what runs the program; to be called at the bottom of the stack, when all is prepared.
+
+    It returns when the program does, or raises SystemExit, so that the interpreter ends as it always does.
+    """
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__builtins__=builtins, __annotations__={}, __loader__=importlib.machinery.BuiltinImporter)
+    sys.modules["__main__"] = main
+
+    def run() -> None:
+        try:
+            if warm["kind"] == "module":
+                runpy._run_module_as_main(warm["target"])  # type: ignore[attr-defined]
+            elif warm["kind"] == "code":
+                exec(compile(warm["target"], "<string>", "exec"), main.__dict__)  # noqa: S102  (it is the program)
+            else:
+                exec(_script(warm["target"], main), main.__dict__)  # noqa: S102  (it is the program)
+        except SystemExit:
+            raise
+        except BaseException as error:  # noqa: BLE001  (what no program caught, as the interpreter does)
+            _die(error)
+
+    return run
+
+
+def _script(target: str, main: types.ModuleType) -> types.CodeType:
+    path = os.path.join(os.getcwd(), target)
+    main.__file__ = path
+    main.__dict__["__cached__"] = None
+    main.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
+    with io.open_code(path) as file:
+        return compile(file.read(), path, "exec")
+
+
+def _die(error: BaseException) -> NoReturn:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    error.__traceback__ = trace
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
+    sys.excepthook(type(error), error, trace)
+    if isinstance(error, KeyboardInterrupt):
+        sys.excepthook = lambda *_: None
+        raise error  # the interpreter then dies of SIGINT
+    raise SystemExit(1)

@@ -34,7 +34,8 @@ def forget() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this directory
+    if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        sys.path.pop(0)
     _make_importable()
 
 import gc
@@ -47,8 +48,6 @@ from collections.abc import Callable, Sequence
 
 from beamhall.embedded.agent.sandbox.child import linux, probe, shim
 
-if len(sys.argv) > 2:
-    from beamhall.embedded.agent.sandbox.child import warm
 _TRACEBACK_BYTES = 4000
 
 
@@ -71,33 +70,32 @@ def _tell_problem(channel: socket.socket, kind: type[BaseException], error: Base
     channel.send(json.dumps({"problem": text[-_TRACEBACK_BYTES:]}).encode())
 
 
-def serve(fd: int, modules: Sequence[str]) -> Callable[[], None] | None:
-    """Fork shims until the service is gone.
+def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
+    """Fork shims until the service is gone; then end the process.
 
     Returns:
-        None in the zygote and in shims: the process may end. In a container that starts warm, what runs its program.
+        Only in a container that starts warm: what runs its program.
     """
     channel = socket.socket(fileno=fd)
     channel.set_inheritable(False)
-    if modules:
-        sys.excepthook = lambda kind, error, _: _tell_problem(channel, kind, error)
+    hook = sys.excepthook
+    sys.excepthook = ours = lambda kind, error, _: _tell_problem(channel, kind, error)
     problem = _import(modules)
-    sys.excepthook = sys.__excepthook__
+    if sys.excepthook is ours:  # else a module has put its own there, which programs then have too
+        sys.excepthook = hook
     channel.send(json.dumps({"problem": problem}).encode())
     if problem:
-        return None
+        os._exit(1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     gc.collect()
     gc.freeze()
     while True:
         data, fds = linux.receive(channel, 1)
         if not data:
-            return None
+            os._exit(0)
         if os.fork() == 0:
             channel.close()
-            order = socket.socket(fileno=fds[0])
-            result = shim.run(order)
-            return warm.program(result) if result is not None else None
+            return shim.run(socket.socket(fileno=fds[0]))
         for received in fds:
             os.close(received)
 
@@ -106,6 +104,5 @@ if __name__ == "__main__" and sys.argv[1] == "probe":
     print(json.dumps(probe.findings()))  # noqa: T201  (its standard output is how it answers)
 elif __name__ == "__main__":
     _program = serve(int(sys.argv[1]), sys.argv[2:])
-    if _program is not None:
-        forget()
-        _program()
+    forget()
+    _program()
