@@ -29,6 +29,9 @@ ROOTS = (
     "core_v1.Secret", "core_v1.PersistentVolumeClaim", "core_v1.PersistentVolume", "core_v1.Event",
     "core_v1.ServiceAccount", "core_v1.Binding", "batch_v1.Job", "coordination_v1.Lease",
     "apiextensions_v1.CustomResourceDefinition", "scheduling_v1.PriorityClass", "meta_v1.DeleteOptions",
+    "authentication_v1.SelfSubjectReview", "authentication_v1.TokenRequest", "authentication_v1.TokenReview",
+    "authorization_v1.SelfSubjectAccessReview", "authorization_v1.SelfSubjectRulesReview",
+    "authorization_v1.SubjectAccessReview", "autoscaling_v1.Scale",
 )  # fmt: skip
 
 SCALARS = {
@@ -46,7 +49,8 @@ PROTO_MESSAGES = {
 }  # fmt: skip
 
 HAND: Mapping[str, Mapping[str, str]] = {
-    # Source: kubernetes, batch/v1, coordination/v1 and scheduling/v1 generated.proto.
+    # Source: generated.proto of kubernetes' batch/v1, coordination/v1, scheduling/v1, authentication/v1,
+    # authorization/v1 and autoscaling/v1.
     "batch_v1.Job": {
         "metadata": "meta_v1.ObjectMeta 1", "spec": "batch_v1.JobSpec 2", "status": "batch_v1.JobStatus 3",
     },
@@ -90,6 +94,87 @@ HAND: Mapping[str, Mapping[str, str]] = {
         "metadata": "meta_v1.ObjectMeta 1", "value": "int32 2", "globalDefault": "bool 3", "description": "string 4",
         "preemptionPolicy": "string 5",
     },
+    "authentication_v1.SelfSubjectReview": {
+        "metadata": "meta_v1.ObjectMeta 1", "status": "authentication_v1.SelfSubjectReviewStatus 2",
+    },
+    "authentication_v1.SelfSubjectReviewStatus": {"userInfo": "authentication_v1.UserInfo 1"},
+    "authentication_v1.UserInfo": {"username": "string 1", "uid": "string 2", "groups": "[]string 3 list=atomic"},
+    "authentication_v1.TokenRequest": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "authentication_v1.TokenRequestSpec 2",
+        "status": "authentication_v1.TokenRequestStatus 3",
+    },
+    "authentication_v1.TokenRequestSpec": {
+        "audiences": "[]string 1 list=atomic", "boundObjectRef": "authentication_v1.BoundObjectReference 3",
+        "expirationSeconds": "int64 4",
+    },
+    "authentication_v1.BoundObjectReference": {
+        "kind": "string 1", "apiVersion": "string 2", "name": "string 3", "uid": "string 4",
+    },
+    "authentication_v1.TokenRequestStatus": {"token": "string 1", "expirationTimestamp": "time 2"},
+    "authentication_v1.TokenReview": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "authentication_v1.TokenReviewSpec 2",
+        "status": "authentication_v1.TokenReviewStatus 3",
+    },
+    "authentication_v1.TokenReviewSpec": {"token": "string 1", "audiences": "[]string 2 list=atomic"},
+    "authentication_v1.TokenReviewStatus": {
+        "authenticated": "bool 1", "user": "authentication_v1.UserInfo 2", "error": "string 3",
+        "audiences": "[]string 4 list=atomic",
+    },
+    "authorization_v1.SelfSubjectAccessReview": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "authorization_v1.SelfSubjectAccessReviewSpec 2",
+        "status": "authorization_v1.SubjectAccessReviewStatus 3",
+    },
+    "authorization_v1.SelfSubjectAccessReviewSpec": {
+        "resourceAttributes": "authorization_v1.ResourceAttributes 1",
+        "nonResourceAttributes": "authorization_v1.NonResourceAttributes 2",
+    },
+    "authorization_v1.SubjectAccessReview": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "authorization_v1.SubjectAccessReviewSpec 2",
+        "status": "authorization_v1.SubjectAccessReviewStatus 3",
+    },
+    "authorization_v1.SubjectAccessReviewSpec": {
+        "resourceAttributes": "authorization_v1.ResourceAttributes 1",
+        "nonResourceAttributes": "authorization_v1.NonResourceAttributes 2", "user": "string 3",
+        "groups": "[]string 4 list=atomic", "uid": "string 6",
+    },
+    "authorization_v1.ResourceAttributes": {
+        "namespace": "string 1", "verb": "string 2", "group": "string 3", "version": "string 4", "resource": "string 5",
+        "subresource": "string 6", "name": "string 7", "fieldSelector": "authorization_v1.FieldSelectorAttributes 8",
+        "labelSelector": "authorization_v1.LabelSelectorAttributes 9",
+    },
+    "authorization_v1.FieldSelectorAttributes": {
+        "rawSelector": "string 1", "requirements": "[]meta_v1.FieldSelectorRequirement 2 list=atomic",
+    },
+    "authorization_v1.LabelSelectorAttributes": {
+        "rawSelector": "string 1", "requirements": "[]meta_v1.LabelSelectorRequirement 2 list=atomic",
+    },
+    "authorization_v1.NonResourceAttributes": {"path": "string 1", "verb": "string 2"},
+    "authorization_v1.SubjectAccessReviewStatus": {
+        "allowed": "bool 1", "reason": "string 2", "evaluationError": "string 3", "denied": "bool 4",
+    },
+    "authorization_v1.SelfSubjectRulesReview": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "authorization_v1.SelfSubjectRulesReviewSpec 2",
+        "status": "authorization_v1.SubjectRulesReviewStatus 3",
+    },
+    "authorization_v1.SelfSubjectRulesReviewSpec": {"namespace": "string 1"},
+    "authorization_v1.SubjectRulesReviewStatus": {
+        "resourceRules": "[]authorization_v1.ResourceRule 1 list=atomic",
+        "nonResourceRules": "[]authorization_v1.NonResourceRule 2 list=atomic", "incomplete": "bool 3",
+        "evaluationError": "string 4",
+    },
+    "authorization_v1.ResourceRule": {
+        "verbs": "[]string 1 list=atomic", "apiGroups": "[]string 2 list=atomic", "resources": "[]string 3 list=atomic",
+        "resourceNames": "[]string 4 list=atomic",
+    },
+    "authorization_v1.NonResourceRule": {
+        "verbs": "[]string 1 list=atomic", "nonResourceURLs": "[]string 2 list=atomic",
+    },
+    "autoscaling_v1.Scale": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "autoscaling_v1.ScaleSpec 2",
+        "status": "autoscaling_v1.ScaleStatus 3",
+    },
+    "autoscaling_v1.ScaleSpec": {"replicas": "int32 1"},
+    "autoscaling_v1.ScaleStatus": {"replicas": "int32 1", "selector": "string 2"},
     "apiextensions_v1.CustomResourceDefinitionVersion": {
         "additionalPrinterColumns": "[]apiextensions_v1.CustomResourceColumnDefinition 0 list=atomic",
     },

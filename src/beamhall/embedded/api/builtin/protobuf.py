@@ -30,11 +30,21 @@ MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 
 _PREFIX = b"k8s\x00"
 _MAX_SECONDS = 253402300799  # the end of the year 9999
+_AUTHENTICATION, _AUTHORIZATION = "authentication.k8s.io/v1", "authorization.k8s.io/v1"
 _OTHERS: Mapping[tuple[str, str], str] = {
     ("v1", "DeleteOptions"): "meta_v1.DeleteOptions",
     ("meta.k8s.io/v1", "DeleteOptions"): "meta_v1.DeleteOptions",
     ("v1", "Binding"): "core_v1.Binding",
+    ("autoscaling/v1", "Scale"): "autoscaling_v1.Scale",
+    (_AUTHENTICATION, "SelfSubjectReview"): "authentication_v1.SelfSubjectReview",
+    (_AUTHENTICATION, "TokenRequest"): "authentication_v1.TokenRequest",
+    (_AUTHENTICATION, "TokenReview"): "authentication_v1.TokenReview",
+    (_AUTHORIZATION, "SelfSubjectAccessReview"): "authorization_v1.SelfSubjectAccessReview",
+    (_AUTHORIZATION, "SelfSubjectRulesReview"): "authorization_v1.SelfSubjectRulesReview",
+    (_AUTHORIZATION, "SubjectAccessReview"): "authorization_v1.SubjectAccessReview",
 }
+"""What is read beside the kinds that are stored: questions, and bodies of subresources."""
+
 _ZERO_IS_ABSENT = frozenset(
     {
         "active", "count", "failed", "failureThreshold", "generation", "globalDefault", "healthCheckNodePort",

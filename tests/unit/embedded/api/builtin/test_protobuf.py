@@ -128,6 +128,61 @@ def test_what_kubectl_sends(name, hexadecimal, made):
     assert validate_create(kind, obj) == []
 
 
+@pytest.mark.parametrize(
+    ("hexadecimal", "made"),
+    [
+        (
+            "6b3873000a320a17617574686f72697a6174696f6e2e6b38732e696f2f7631121753656c665375626a65637441636365"
+            "7373526576696577123f0a100a0012001a0022002a0032003800420012210a1f0a0464656d6f12036765741a0022002a"
+            "04706f647332036c6f673a036c6f671a08080012001a0020001a002200",
+            {
+                "spec": {
+                    "resourceAttributes": {
+                        "namespace": "demo",
+                        "verb": "get",
+                        "resource": "pods",
+                        "subresource": "log",
+                        "name": "log",
+                    }
+                }
+            },
+        ),
+        (
+            "6b3873000a320a17617574686f72697a6174696f6e2e6b38732e696f2f7631121753656c665375626a65637441636365"
+            "7373526576696577122f0a100a0012001a0022002a003200380042001211120f0a082f6865616c74687a12036765741a"
+            "08080012001a0020001a002200",
+            {"spec": {"nonResourceAttributes": {"path": "/healthz", "verb": "get"}}},
+        ),
+        (
+            "6b3873000a310a17617574686f72697a6174696f6e2e6b38732e696f2f7631121653656c665375626a65637452756c65"
+            "7352657669657712200a100a0012001a0022002a0032003800420012060a0464656d6f1a04180022001a002200",
+            {"spec": {"namespace": "demo"}},
+        ),
+        (
+            "6b3873000a2d0a1861757468656e7469636174696f6e2e6b38732e696f2f7631121153656c665375626a656374526576"
+            "696577121a0a100a0012001a0022002a0032003800420012060a040a0012001a002200",
+            {"status": {"userInfo": {}}},
+        ),
+        (
+            "6b3873000a280a1861757468656e7469636174696f6e2e6b38732e696f2f7631120c546f6b656e526571756573741231"
+            "0a100a0012001a0022002a0032003800420012170a01781a0f0a03506f64120276311a017022017520901c1a040a0012"
+            "001a002200",
+            {
+                "spec": {
+                    "audiences": ["x"],
+                    "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": "u"},
+                    "expirationSeconds": 3600,
+                }
+            },
+        ),
+    ],
+    ids=["can-i get pods/log", "can-i get /healthz", "can-i --list", "whoami", "create token"],
+)
+def test_what_kubectl_asks(hexadecimal, made):
+    obj = decode(bytes.fromhex(hexadecimal))
+    assert {name: obj.get(name) for name in made} == made
+
+
 def _metadata(*parts):
     return decode(envelope("v1", "ConfigMap", field(1, b"".join(parts)))).get("metadata")
 
