@@ -5,6 +5,7 @@ afterwards is ``sandbox``'s; when it runs is ``lifecycle``'s.
 """
 
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,6 @@ from beamhall.kernel.kinds import CONFIG_MAP, SECRET
 from beamhall.kernel.objects import ReadOnlyObject, namespace_of
 
 _TMP = "/tmp"  # noqa: S108  inside of containers
-_AT_IMPORT = ("LD_LIBRARY_PATH", "OMP_NUM_THREADS")
-"""Variables of a container that modules look at while they are imported, so that a warm parent needs them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +119,25 @@ def container_spec(
         gpus=ground.gpus,
         passed=ground.passed,
     )
-    env = complete_variables(place, variables)
     return ContainerSpec(
         directory=own.attempt(name, attempt),
-        id=f"{own.uid}.{name}.{attempt}",
+        id=f"{own.uid}.{zlib.crc32(name.encode()):08x}.{attempt}",  # at most 64 characters
         argv=command_line(container, variables, prepared.entrypoint, prepared.command),
-        env=env,
+        env=complete_variables(place, variables),
         cwd=expand(str(container.get("workingDir") or ""), variables) or prepared.workdir or str(own.scratch(name)),
         mounts=mounts,
         hostname=place.hostname,
         address="" if on_host_network(pod) else ground.address,
         hosts_file=ground.hosts_file,
-        warm=_warm(ground, env),
+        warm=_warm(ground),
     )
 
 
-def _warm(ground: Ground, env: Mapping[str, str]) -> WarmStart | None:
+def _warm(ground: Ground) -> WarmStart | None:
     prepared = ground.prepared
     if not prepared.warm or not ground.settings.warm_start:
         return None
-    seen = {name: env[name] for name in _AT_IMPORT if name in env} | dict(prepared.env)
-    return WarmStart(python=prepared.python, modules=tuple(prepared.warm), env=seen)
+    return WarmStart(python=prepared.python, modules=tuple(prepared.warm), env=dict(prepared.env))
 
 
 def _with_tmp(ground: Ground, name: str, mounts: Sequence[Mount]) -> tuple[str, Sequence[Mount]]:
