@@ -8,6 +8,7 @@ Source: JSON Schema Validation (draft 5), section 5, and Kubernetes' extensions 
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -234,12 +235,21 @@ def _matches(pattern: str, value: str) -> bool:
     return compiled is None or compiled.search(value) is not None
 
 
+_POSIX_CLASSES = {
+    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": r"\t ", "digit": "0-9", "lower": "a-z", "space": r"\s", "upper": "A-Z",
+    "word": r"\w", "xdigit": "0-9A-Fa-f",
+}  # fmt: skip
+
+
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str] | None:
     """Read a pattern, written for RE2. One that Python does not know lets everything pass: the CRD was accepted."""
     if pattern.endswith("$") and not pattern.endswith("\\$"):
         pattern = pattern[:-1] + r"\Z"  # in RE2, $ does not stand before a last newline
+    for name, letters in _POSIX_CLASSES.items():
+        pattern = pattern.replace(f"[:{name}:]", letters)
     try:
-        return re.compile(pattern.replace(r"\z", r"\Z"), re.ASCII)
+        with warnings.catch_warnings(action="ignore"):  # of what a later Python may read otherwise
+            return re.compile(pattern.replace(r"\z", r"\Z"), re.ASCII)
     except re.error:
         return None
