@@ -19,8 +19,11 @@ from beamhall.embedded.api.replies import Reply, reply
 from beamhall.embedded.api.requests import Request
 from beamhall.embedded.api.resources import Resource
 from beamhall.kernel.errors import MethodNotAllowed, NotAcceptable
+from beamhall.kernel.kinds import CONFIG_MAP
 
 Json = dict[str, Any]
+
+_METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 _PATCHES = (
     "application/json-patch+json",
@@ -85,6 +88,8 @@ class OpenApi:
             resources = [r for r in self._registry.all() if (r.kind.group, r.kind.version) == group_version]
             schemas: Json = dict(openapi_components([r.kind for r in resources if not r.is_custom]))
             paths: Json = {}
+            if any(resource.is_custom for resource in resources):
+                schemas |= _metadata_schemas()
             for resource in resources:
                 if resource.is_custom:
                     schemas[_schema_name(resource)] = _custom_schema(resource)
@@ -97,6 +102,11 @@ class OpenApi:
             }
             self._kept[key] = msgspec.json.encode(document)
         return self._kept[key]
+
+
+def _metadata_schemas() -> Json:
+    """Give the schemas of metadata, which clients follow from custom kinds too."""
+    return {name: schema for name, schema in openapi_components([CONFIG_MAP]).items() if ".meta.v1." in name}
 
 
 def _place(resource: Resource) -> str:
@@ -116,7 +126,7 @@ def _custom_schema(resource: Resource) -> Json:
     standard = {
         "apiVersion": {"type": "string", "description": "Version of the schema that this object is written in."},
         "kind": {"type": "string", "description": "What this object is."},
-        "metadata": {"type": "object", "description": "Standard metadata of objects."},
+        "metadata": {"$ref": f"#/components/schemas/{_METADATA}"},
     }
     schema["properties"] = {**(schema.get("properties") or {}), **standard}
     schema["x-kubernetes-group-version-kind"] = [{"group": kind.group, "version": kind.version, "kind": kind.kind}]
@@ -127,6 +137,8 @@ def _paths(resource: Resource) -> Json:
     kind = resource.kind
     base = f"{kind.path}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{kind.path}/{kind.plural}"
     reference = {"$ref": f"#/components/schemas/{_schema_name(resource)}"}
+    # Where strategic merge is named, ``kubectl apply`` uses it.
+    patches = _PATCHES[:2] if resource.is_custom else _PATCHES
     collection = {
         "get": _operation(resource, "list", reference),
         "post": _operation(resource, "post", reference, body=("*/*",), writes=True),
@@ -134,7 +146,7 @@ def _paths(resource: Resource) -> Json:
     one = {
         "get": _operation(resource, "get", reference),
         "put": _operation(resource, "put", reference, body=("*/*",), writes=True),
-        "patch": _operation(resource, "patch", {"type": "object"}, body=_PATCHES, writes=True),
+        "patch": _operation(resource, "patch", {"type": "object"}, body=patches, writes=True),
         "delete": _operation(resource, "delete", reference),
     }
     return {base: collection, f"{base}/{{name}}": one}
