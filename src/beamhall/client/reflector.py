@@ -178,11 +178,11 @@ class _Follower:
                 change = self._taken(event)
                 if change is not None:
                     yield change
+        self.failures = 0
 
     async def recover(self, error: ApiError | None) -> None:
         """Decide what an attempt's end means: where to go on, and after which delay. Raises what cannot be retried."""
         if error is None:
-            self.failures = 0
             if not self.progressed:  # a watch that gave nothing: do not spin on a server that closes at once
                 await self.pace.sleep(self.pace.delay_s(1))
             return
