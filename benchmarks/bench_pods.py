@@ -28,8 +28,8 @@ def measure() -> Iterator[dict[str, Any]]:
         (service.data / "images.yaml").write_text(
             yaml.safe_dump(
                 {
-                    "environments": [{"name": "numbers", "requirements": ["numpy"], "warm": ["numpy"]}],
-                    "images": [{"name": "bench/numbers", "environment": "numbers"}],
+                    "environments": {"numbers": {"requirements": ["numpy"], "warm": ["numpy"]}},
+                    "images": [{"image": "bench/numbers", "environment": "numbers"}],
                 }
             )
         )

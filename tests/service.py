@@ -29,6 +29,7 @@ class ServiceProcess:
         self.data = data
         self._options = options
         self.process: subprocess.Popen[str] | None = None
+        self._uids: set[str] = set()
         self.log = data.with_name(data.name + ".log")
 
     def start(self) -> None:
@@ -73,7 +74,7 @@ class ServiceProcess:
         """Add an image to its catalog, as a user does."""
         file = self.data / "images.yaml"
         content = yaml.safe_load(file.read_text()) if file.exists() else {"images": []}
-        content["images"].append({"name": pattern, "environment": environment, "path": [str(code)]})
+        content["images"].append({"image": pattern, "environment": environment, "path": [str(code)]})
         file.write_text(yaml.safe_dump(content))
 
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
@@ -84,13 +85,15 @@ class ServiceProcess:
         return done.stdout + ("" if check else done.stderr)
 
     def processes(self) -> list[int]:
-        """Give the pids of all live processes that belong to its Pods, daemons too."""
-        marker = f"{self.data}/pods/".encode()
+        """Give the pids of all processes of its Pods, those of Pods that this was asked for before too."""
+        self._uids |= {entry.name for entry in self.data.glob("pods/*")}
+        markers = tuple(f"BEAMHALL_SANDBOX={uid}.".encode() for uid in self._uids)
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
                 with contextlib.suppress(OSError):
-                    if marker in (entry / "environ").read_bytes() and marker not in (entry / "cmdline").read_bytes():
+                    variables = (entry / "environ").read_bytes().split(b"\0")
+                    if any(variable.startswith(markers) for variable in variables):
                         found.append(int(entry.name))
         return found
 

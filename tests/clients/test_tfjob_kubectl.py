@@ -94,7 +94,7 @@ def test_deleting_a_running_job_ends_its_processes(namespaced: ServiceProcess) -
         (
             {
                 "tfReplicaSpecs": {
-                    "Worker": {"replicas": 1, "template": {"spec": {"containers": [{"name": "x", "image": "y"}]}}}
+                    "Worker": {"replicas": 1, "template": {"spec": {"containers": [{"name": "x", "image": "python"}]}}}
                 }
             },
             "tensorflow",
