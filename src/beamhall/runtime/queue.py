@@ -23,8 +23,8 @@ class KeyQueue:
         self._ready: deque[Key] = deque()
         self._waiting: set[Key] = set()  # in _ready, or to be put there when done
         self._active: set[Key] = set()
-        self._due: dict[Key, float] = {}
-        self._timers: list[tuple[float, int, Key]] = []  # a heap; an entry counts only while _due agrees with it
+        self._due: dict[Key, tuple[float, int]] = {}  # and which of the timers that is
+        self._timers: list[tuple[float, int, Key]] = []  # a heap; one counts only while _due names it
         self._sequence = 0
         self._failures: dict[Key, int] = {}
         self._wake = asyncio.Event()
@@ -49,13 +49,13 @@ class KeyQueue:
     def add_after(self, key: Key, delay_s: float) -> None:
         """Plan a key after a delay. The earlier of two delays holds; being planned for another reason ends both."""
         due = self._clock.monotonic() + max(0.0, delay_s)
-        if self._due.get(key, due) < due:
+        if key in self._due and self._due[key][0] <= due:
             return
-        self._due[key] = due
         self._sequence += 1
+        self._due[key] = (due, self._sequence)
         heapq.heappush(self._timers, (due, self._sequence, key))
         if len(self._timers) > 2 * len(self._due) + 64:  # drop what no longer counts, so that memory stays bounded
-            self._timers = [timer for timer in self._timers if self._due.get(timer[2]) == timer[0]]
+            self._timers = [timer for timer in self._timers if self._counts(timer)]
             heapq.heapify(self._timers)
         if self._timers[0][2] == key:
             self._wake.set()
@@ -90,7 +90,7 @@ class KeyQueue:
 
     def next_delay_s(self) -> float | None:
         """Give the seconds until a delayed key is due, or None."""
-        while self._timers and self._due.get(self._timers[0][2]) != self._timers[0][0]:
+        while self._timers and not self._counts(self._timers[0]):
             heapq.heappop(self._timers)
         return max(0.0, self._timers[0][0] - self._clock.monotonic()) if self._timers else None
 
@@ -108,6 +108,9 @@ class KeyQueue:
     def poke(self) -> None:
         """Look at the clock again: for clocks that are moved by hand."""
         self._wake.set()
+
+    def _counts(self, timer: tuple[float, int, Key]) -> bool:
+        return self._due.get(timer[2]) == timer[:2]
 
     def _collect_due(self) -> None:
         while self.next_delay_s() == 0.0:
