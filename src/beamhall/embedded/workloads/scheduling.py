@@ -33,6 +33,8 @@ from beamhall.kernel.plan import Action, Emit, Patch, Plan, View
 POD_GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
 SCHEDULER_NAME = "default-scheduler"
 
+_COMPLETION_S = 3.0  # in which a group's Pods may arrive one by one before they are told that they are too few
+
 _FIGURES = re.compile(r"\d+(\.\d+)?([KMGTPE]i|[mkMGTPE])?\b")
 
 
@@ -145,13 +147,8 @@ def _place_pod(run: _Pass, pod: ReadOnlyObject) -> None:
 
 def _place_group(run: _Pass, unit: _Unit, group: _Group) -> None:
     """Place as many members as fit, if with those that have a node they are enough; otherwise none."""
-    if group.object is None:
-        for pod in unit.pods:
-            _refuse(run, pod, f"waits for its group: there is no PodGroup {group.name} in its namespace")
-        return
-    if group.n_there < group.n_wanted:
-        missing = f"waits for its group {group.name}: it needs {group.n_wanted} Pods at once, {group.n_there} are there"
-        _refuse_group(run, unit, group, missing)
+    if group.object is None or group.n_there < group.n_wanted:
+        _wait_for_members(run, unit, group)
         return
     known = dict(run.hopeless)
     placed = _take_places(run, unit.pods)
@@ -168,6 +165,19 @@ def _place_group(run: _Pass, unit: _Unit, group: _Group) -> None:
     for pod in unit.pods:
         if name_of(pod) not in names:
             _refuse(run, pod, explain(run.nodes, _obstacles(run, pod), requests_of(pod), "this Pod"))
+
+
+def _wait_for_members(run: _Pass, unit: _Unit, group: _Group) -> None:
+    """Say what a group lacks, but not while its objects may still be on their way."""
+    age_s = min((run.view.now - parse_time(metadata_of(pod)["creationTimestamp"])).total_seconds() for pod in unit.pods)
+    if age_s < _COMPLETION_S:
+        run.again_s.append(_COMPLETION_S - age_s)
+    elif group.object is None:
+        for pod in unit.pods:
+            _refuse(run, pod, f"waits for its group: there is no PodGroup {group.name} in its namespace")
+    else:
+        lack = f"it needs {group.n_wanted} Pods at once, {group.n_there} are there"
+        _refuse_group(run, unit, group, f"waits for its group {group.name}: {lack}")
 
 
 def _take_places(run: _Pass, pods: Iterable[ReadOnlyObject]) -> list[tuple[ReadOnlyObject, Node, Amounts]]:

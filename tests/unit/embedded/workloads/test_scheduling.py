@@ -204,14 +204,28 @@ def test_a_member_that_comes_back_joins_those_that_run() -> None:
 )
 def test_why_a_group_waits(objects: list[tuple[Kind, Object]], message: str) -> None:
     world = World(node(), pod(cpu="4", group="g"), *objects)
+    world.advance(5)
     schedule(world)
     assert reason(world) == message
 
 
+def test_a_group_may_arrive_one_by_one() -> None:
+    world = World(node(), pod("a", group="g"))
+    plan = schedule(world)
+    assert (plan.actions, plan.again_after_s) == ([], 3)
+    world.put(*pod_group(members=2))
+    world.advance(1)
+    assert (schedule(world).actions, plan.again_after_s) == ([], 3)
+    world.put(*pod("b", group="g"))
+    schedule(world)
+    assert sorted(bindings(world)) == ["a", "b"]
+
+
 def test_a_group_that_waits_too_long_is_reported() -> None:
     world = World(node(), pod(group="g"), pod_group(members=2, timeout_s=30))
-    assert schedule(world).again_after_s == 30
-    world.advance(30)
+    world.advance(5)
+    assert schedule(world).again_after_s == 25
+    world.advance(25)
     plan = schedule(world)
     assert [r for r, _ in said(plan.actions)] == ["FailedScheduling"]
     assert reason(world).endswith("; it waits longer than its scheduleTimeoutSeconds of 30")
