@@ -121,8 +121,6 @@ class Sandboxes:
             if answer is not None:
                 return answer
         for _ in range(2):  # once more with a new parent process, where the old one was killed
-            if await asyncio.to_thread(spec.directory.exists):
-                break
             try:
                 await self._plain.ready()
                 answer = await self._plain.request(order)
@@ -131,6 +129,8 @@ class Sandboxes:
                 continue
             if answer is not None:
                 return answer
+            if await asyncio.to_thread(spec.directory.exists):
+                break
         if await asyncio.to_thread(spec.directory.exists):
             raise AlreadyStarted(f"{spec.directory} is there already; adopt it")
         raise StartFailed("service", f"the processes that start {spec.directory} died; try again")

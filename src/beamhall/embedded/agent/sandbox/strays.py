@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import time
-from pathlib import Path
 
 from beamhall.embedded.agent.sandbox.child import linux, record
 
@@ -57,6 +56,6 @@ def find_strays(sandbox_id: str, leader: int, leader_ticks: int) -> list[int]:
 
 def _environment(pid: int) -> list[bytes]:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return linux.read_file(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
         return []

@@ -82,6 +82,12 @@ FILES = {
         "print(os.system('exit 3'))\n"
     ),
     "binary.py": "import sys\nsys.stdout.buffer.write(bytes(range(256)) * 300)\nsys.stderr.write('é\\udc80')\n",
+    "dies.py": (
+        "import atexit, logging, weakref, threading, random\n"
+        "class A:\n    def __init__(self, n): self.n = n\n    def __del__(self): print('del', self.n, random is not None)\n"
+        "a = A(1)\nb = A(2); b.me = b\nweakref.finalize(a, print, 'finalized')\natexit.register(print, 'atexit')\n"
+        "f = open('unclosed', 'w')\nf.write('flushed')\nlogging.program = 3\n"
+    ),
     "close.py": "import os, sys\nprint('x')\nsys.stdout.flush()\nos.close(1)\nprint('y')\n",
     "dataclass.py": "import dataclasses, typing, pickle\n@dataclasses.dataclass\nclass A:\n    x: int = 1\n"
     "print(pickle.loads(pickle.dumps(A(3))), A.__module__, typing.get_type_hints(A))\n",
@@ -127,6 +133,8 @@ CASES = {
     "pools": ["pool.py", "x"],
     "subprocess": ["sub.py"],
     "binary output": ["binary.py"],
+    "ends and finalizers": ["dies.py"],
+    "unclosed file": ["-c", "print(open('unclosed').read())"],
     "closed output": ["close.py"],
     "pickle": ["dataclass.py"],
     "recursion": ["recursion.py"],

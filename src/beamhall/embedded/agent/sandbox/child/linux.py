@@ -6,6 +6,7 @@ Knows Linux and nothing of sandboxes. Used by every other module here, and by th
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import socket
 
@@ -137,6 +138,18 @@ def write_memory(address: int, data: bytes) -> None:
     ctypes.memmove(ctypes.c_void_p(address), data, len(data))
 
 
+def read_file(path: str) -> bytes:
+    """Read a small file whole, with no more system calls than that takes. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while part := os.read(fd, 65536):
+            data += part
+        return data
+    finally:
+        os.close(fd)
+
+
 def stat_fields(pid: int | str) -> list[str]:
     """Read ``/proc/PID/stat``.
 
@@ -145,12 +158,11 @@ def stat_fields(pid: int | str) -> list[str]:
 
     Returns:
         Its fields from the third (the state) on: [0] state, [1] parent, [3] session, [19] start time in clock ticks
-        since boot, [47] and [48] the ends of the environment's memory. Empty if there is no such process.
-        Source: proc_pid_stat(5).
+        since boot, [45] and [46] the ends of the command line's memory, [47] and [48] those of the environment's.
+        Empty if there is no such process. Source: proc_pid_stat(5).
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+        text = read_file(f"/proc/{pid}/stat")
     except OSError:
         return []
     return text[text.rfind(b")") + 2 :].decode().split()
@@ -162,11 +174,11 @@ def start_ticks(pid: int) -> int:
     return int(fields[19]) if fields else 0
 
 
+@functools.lru_cache(maxsize=1)
 def boot_id() -> str:
-    """Give what names this boot of the machine."""
+    """Give what names this boot of the machine; empty where that cannot be told."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
     except OSError:
         return ""
 
@@ -176,8 +188,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
+            found += map(int, read_file(f"/proc/{pid}/task/{thread}/children").split())
     except FileNotFoundError:
         if not os.path.exists("/proc/self/task/" + str(os.getpid()) + "/children"):
             return [p for p in processes() if (stat_fields(p) or ["", "0"])[1] == str(pid)]

@@ -107,7 +107,7 @@ def listens(pod: bytes, port: int, protocol: str) -> bool:
     ip4 = f"{struct.unpack('=I', pod)[0]:08X}:{port:04X}"
     for table, local in ((protocol, ip4), (protocol + "6", "0000000000000000FFFF0000" + ip4)):
         try:
-            with open(f"/proc/net/{table}", encoding="ascii") as file:
+            with open(f"/proc/net/{table}", encoding="utf-8") as file:
                 for line in file:
                     if local in line:
                         fields = line.split()
@@ -211,7 +211,7 @@ class Proxy:
 
 def _group(thread: int) -> int:
     """Give the process that a thread belongs to. Raises OSError if it is gone."""
-    with open(f"/proc/{thread}/status", encoding="ascii", errors="replace") as file:
+    with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("Tgid:"):
                 return int(line.split()[1])

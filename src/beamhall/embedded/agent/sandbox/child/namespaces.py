@@ -68,7 +68,7 @@ def unshare(flags: int, *, with_user: bool) -> None:
     if with_user:
         linux.prctl(linux.PR_SET_DUMPABLE, 1)
         for name, text in (("uid_map", f"{uid} {uid} 1"), ("setgroups", "deny"), ("gid_map", f"{gid} {gid} 1")):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
                 file.write(text)
 
 

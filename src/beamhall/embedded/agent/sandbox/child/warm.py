@@ -3,12 +3,15 @@
 The program must not be able to tell, but by its speed: arguments, environment, paths, ``__main__``, output, signals,
 random numbers and the way it ends are those of a new interpreter. Where that cannot be had, a new one is started.
 Known differences: the hash seed is shared by all that were forked from one interpreter, ``sys.flags.unbuffered`` is not
-set by ``-u``, and the stack has two frames more. Source: CPython, Modules/main.c, Python/pylifecycle.c, Lib/runpy.py.
+set by ``-u``, the stack has two frames more, and at the end the modules that were there already are not taken apart.
+Source: CPython, Modules/main.c, Python/pylifecycle.c, Lib/runpy.py.
 """
 
 from __future__ import annotations
 
+import atexit
 import builtins
+import ctypes
 import importlib
 import importlib.machinery
 import io
@@ -24,6 +27,7 @@ from beamhall.embedded.agent.sandbox.child import linux, record
 
 _CUSTOMIZERS = frozenset(("sitecustomize", "usercustomize"))
 _OURS = frozenset(("beamhall", "__main__"))
+_UNSPARED = _OURS | {"sys", "builtins"}
 
 
 def prepare(spec: Mapping[str, Any]) -> bool:
@@ -56,9 +60,28 @@ def prepare(spec: Mapping[str, Any]) -> bool:
     return True
 
 
+_kept: dict[str, types.ModuleType] = {}
+
+
+def register() -> None:
+    """In the zygote, before all else: let ``_spare`` be what happens last when a program ends."""
+    atexit.register(_spare)
+
+
+def _spare() -> None:
+    """Spare the end of the interpreter the modules that the zygote had imported.
+
+    Taking them apart would cost more than many a program: it writes to memory that is shared until then. What is the
+    program's own is taken apart as ever, so that its files are flushed and its finalizers run.
+    """
+    for name in _kept:
+        sys.modules.pop(name, None)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_kept))  # for good
+
+
 def _set_environment(env: Mapping[str, str], sandbox_id: str) -> None:
-    # An interpreter that was started in the C locale sets this, for itself and for what it starts (PEP 538). The locale's
-    # variables were the same ones then.
+    # An interpreter that was started in the C locale sets this, for itself and for what it starts (PEP 538). The
+    # locale's variables were the same ones then.
     coerced = {} if "LC_ALL" in env else {n: v for n, v in os.environ.items() if n == "LC_CTYPE"}
     os.environ.clear()
     linux.clear_environment()
@@ -154,6 +177,7 @@ def _refresh() -> None:
     if numpy_random is not None:
         numpy_random.seed()
     importlib.invalidate_caches()
+    _kept.update({n: m for n, m in sys.modules.items() if n.partition(".")[0] not in _UNSPARED and m is not None})
 
 
 def program(warm: Mapping[str, Any]) -> Callable[[], None]:
@@ -164,15 +188,16 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
     main = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=builtins, __annotations__={}, __loader__=importlib.machinery.BuiltinImporter)
     sys.modules["__main__"] = main
+    del main  # held by nothing else, its end is that of every program's
 
     def run() -> None:
         try:
             if warm["kind"] == "module":
                 runpy._run_module_as_main(warm["target"])  # type: ignore[attr-defined]
             elif warm["kind"] == "code":
-                exec(compile(warm["target"], "<string>", "exec"), main.__dict__)  # noqa: S102  (it is the program)
+                exec(compile(warm["target"], "<string>", "exec"), sys.modules["__main__"].__dict__)  # noqa: S102
             else:
-                exec(_script(warm["target"], main), main.__dict__)  # noqa: S102  (it is the program)
+                exec(_script(warm["target"]), sys.modules["__main__"].__dict__)  # noqa: S102
         except SystemExit:
             raise
         except BaseException as error:  # noqa: BLE001  (what no program caught, as the interpreter does)
@@ -181,7 +206,8 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
     return run
 
 
-def _script(target: str, main: types.ModuleType) -> types.CodeType:
+def _script(target: str) -> types.CodeType:
+    main = sys.modules["__main__"]
     path = os.path.join(os.getcwd(), target)
     main.__file__ = path
     main.__dict__["__cached__"] = None

@@ -46,7 +46,7 @@ import socket
 import traceback
 from collections.abc import Callable, Sequence
 
-from beamhall.embedded.agent.sandbox.child import linux, probe, shim
+from beamhall.embedded.agent.sandbox.child import linux, probe, shim, warm
 
 _TRACEBACK_BYTES = 4000
 
@@ -76,6 +76,8 @@ def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
     Returns:
         Only in a container that starts warm: what runs its program.
     """
+    if modules:
+        warm.register()
     channel = socket.socket(fileno=fd)
     channel.set_inheritable(False)
     hook = sys.excepthook
@@ -87,6 +89,7 @@ def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
     if problem:
         os._exit(1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    linux.boot_id()  # known to all that are forked
     gc.collect()
     gc.freeze()
     while True:
