@@ -44,6 +44,7 @@ from beamhall.embedded.agent.node import HOST_IP
 from beamhall.embedded.agent.reporting import StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
 from beamhall.embedded.agent.sandbox import StartFailed
+from beamhall.embedded.agent.settings import BackOff
 from beamhall.embedded.agent.status import back_off_message, pod_status
 from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import (
@@ -309,15 +310,15 @@ class PodWorker:
             image = self._tools.catalog.find(reference)
             prepared = self._tools.catalog.is_ready(image)
         except ApiError as error:
-            self._image_trouble(name, reference, error.message)
+            self._image_trouble(name, reference, error.message, self._tools.settings.retry)
             return
         if prepared is not None:
             self._prepared[name] = prepared
+            self._troubles.pop(name, None)
             message = f'Container image "{reference}" already present on machine'
             self._tools.recorder.normal(self.pod, "Pulled", message, container=name)
             return
         assert self._tasks is not None
-        self._troubles.pop(name, None)
         self._making[name] = self._tasks.create_task(self._make_image(name, reference, image))
 
     async def _make_image(self, name: str, reference: str, image: Any) -> None:
@@ -336,7 +337,7 @@ class PodWorker:
         try:
             prepared = await self._tools.catalog.prepare(image, progress)
         except (ApiError, OSError) as error:
-            self._image_trouble(name, reference, str(error))
+            self._image_trouble(name, reference, str(error), self._tools.settings.remake)
         else:
             self._prepared[name] = prepared
             self._troubles.pop(name, None)
@@ -346,17 +347,18 @@ class PodWorker:
         self._making.pop(name, None)
         self._wake.set()
 
-    def _image_trouble(self, name: str, reference: str, message: str) -> None:
+    def _image_trouble(self, name: str, reference: str, message: str, pace: BackOff) -> None:
         before = self._troubles.get(name)
         is_first = before is None or before.reason not in ("ErrImagePull", "ImagePullBackOff")
         reason = "ErrImagePull" if is_first else "ImagePullBackOff"
         text = message if is_first else f'Back-off pulling image "{reference}": {message}'
-        self._trouble(name, reason, text, f'Failed to pull image "{reference}": {message}')
+        self._trouble(name, reason, text, f'Failed to pull image "{reference}": {message}', pace)
 
-    def _trouble(self, name: str, reason: str, message: str, event: str) -> None:
+    def _trouble(self, name: str, reason: str, message: str, event: str, pace: BackOff | None = None) -> None:
         before = self._troubles.get(name)
         failures = before.failures + 1 if before is not None else 1
-        retry_at = self._tools.clock.now() + timedelta(seconds=self._tools.settings.retry.delay_s(failures))
+        delay_s = (pace or self._tools.settings.retry).delay_s(failures)
+        retry_at = self._tools.clock.now() + timedelta(seconds=delay_s)
         self._troubles[name] = Trouble(reason, message, failures, retry_at)
         self._tools.recorder.warning(self.pod, "Failed", event, container=name)
 

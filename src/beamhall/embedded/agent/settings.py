@@ -42,7 +42,8 @@ class AgentSettings:
         gpus: How many simulated GPUs; None: as many as NVML finds.
         gpu_shared_by: How many Pods may be given the same GPU.
         restart: Back-off between restarts of a container. As in Kubernetes the first restart is immediate.
-        retry: Back-off of what may heal by itself: unknown images, missing ConfigMaps, volumes.
+        retry: Back-off of what may heal by itself and is quickly tried: unknown images, missing ConfigMaps, volumes.
+        remake: Back-off of making an environment that failed, which costs downloads.
         warm_start: Whether containers may start by forking a warm parent process.
         allow_host_path: Whether Pods may mount the host's directories.
         private_tmp: Whether each container has a ``/tmp`` of its own, where the machine permits that.
@@ -59,6 +60,7 @@ class AgentSettings:
     gpu_shared_by: int = 1
     restart: BackOff = field(default_factory=BackOff)
     retry: BackOff = field(default_factory=lambda: BackOff(first_s=2.0, max_s=20.0))
+    remake: BackOff = field(default_factory=BackOff)
     warm_start: bool = True
     allow_host_path: bool = False
     private_tmp: bool = True

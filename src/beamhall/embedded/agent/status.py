@@ -74,11 +74,18 @@ def container_status(pod: ReadOnlyObject, container: Container, facts: PodFacts,
         "started": is_running,
         "restartCount": last.number if last is not None else 0,
         "image": container.get("image", ""),
-        "imageID": known.image_id,
+        "imageID": known.image_id or _reported_image_id(pod, name),
     }
     if last is not None:
         status["containerID"] = container_id(uid_of(pod), name, last.number)
     return status
+
+
+def _reported_image_id(pod: ReadOnlyObject, name: str) -> str:
+    """Give what was reported before: a container that was taken over runs without its environment being looked up."""
+    status = pod.get("status") or {}
+    every = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    return next((str(entry.get("imageID") or "") for entry in every if entry.get("name") == name), "")
 
 
 def container_id(uid: str, name: str, attempt: int) -> str:
@@ -136,7 +143,7 @@ def _state(pod: ReadOnlyObject, container: Container, facts: PodFacts, now: date
     stands = standing(pod, container, known)
     if last is not None and stands != "restarting":
         return {"terminated": _terminated(pod, name, last)}
-    if known.trouble is not None:
+    if known.trouble is not None and known.preparation != "making":
         return {"waiting": {"reason": known.trouble.reason, "message": known.trouble.message}}
     if last is not None:
         due = restart_at(known, pace.restart)

@@ -71,7 +71,12 @@ async def catalog():
 @pytest.fixture
 def settings():
     return AgentSettings(
-        node_name="node", gpus=2, restart=BackOff(0.2, 0.4, 600.0), retry=BackOff(0.05, 0.1), minimum_grace_s=0.5
+        node_name="node",
+        gpus=2,
+        restart=BackOff(0.2, 0.4, 600.0),
+        retry=BackOff(0.05, 0.1),
+        remake=BackOff(0.05, 0.1),
+        minimum_grace_s=0.5,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from beamhall.client.protocol import LogOptions
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.logs import PodLogs
-from beamhall.kernel.errors import BadRequest
+from beamhall.kernel.errors import BadRequest, InternalError
 from beamhall.kernel.kinds import CONFIG_MAP, LEASE, NODE, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE
 from tests.unit.embedded.agent.conftest import pod_of, running
 
@@ -158,6 +158,23 @@ async def test_a_pod_is_adopted_and_never_started_twice(cluster, catalog, settin
         assert main_of(pod)["restartCount"] == 0
         assert pod["status"]["podIP"] == address
         assert await log_of(second, pod) == "start\nend\n"
+        assert main_of(pod)["imageID"]
+
+
+async def test_a_service_that_dies_at_any_moment_starts_nothing_twice(cluster, catalog, settings, tmp_path):
+    names = [f"p{number}" for number in range(6)]
+    script = "echo x >> $HOME/starts; sleep 0.2"
+    for name in names:
+        await cluster.create(POD, pod_of(name, script))
+    for delay_s in (0.0, 0.002, 0.005, 0.008, 0.012, 0.02, 0.03):
+        async with running(cluster, catalog, tmp_path, settings):
+            await asyncio.sleep(delay_s)  # not to wait for something: the moment of death is what varies
+    async with running(cluster, catalog, tmp_path, settings):
+        for name in names:
+            pod = await cluster.phase(name, "Succeeded", "Failed")
+            assert pod["status"]["phase"] == "Succeeded"
+            home = tmp_path / "pods" / pod["metadata"]["uid"] / ".home"
+            assert (home / "starts").read_text() == "x\n"
 
 
 async def test_what_ended_and_what_was_deleted_meanwhile_is_found_at_the_start(cluster, catalog, settings, tmp_path):
@@ -200,6 +217,26 @@ async def test_an_environment_that_is_made_shows_progress(agent, cluster, catalo
     catalog.slow.set()
     await cluster.phase("one", "Succeeded")
     await cluster.until(lambda: cluster.events("one", "Pulled"))
+
+
+async def test_an_environment_that_fails_is_told_and_made_again(agent, cluster, catalog, monkeypatch):
+    failures = [InternalError("environment 'slow' could not be made at requirement 'nonsense==9'")] * 2
+
+    async def prepare(image, progress):
+        if failures:
+            raise failures.pop()
+        catalog.slow.set()
+        return catalog.is_ready(image)
+
+    monkeypatch.setattr(catalog, "prepare", prepare)
+    await cluster.create(POD, pod_of("one", "true", image="slow"))
+    await cluster.phase("one", "Succeeded")
+    (event,) = await cluster.until(lambda: cluster.events("one", "Failed"))
+    assert "nonsense==9" in event["message"]
+    written = [p["status"] for kind, _, p in cluster.patches if kind == POD and "containerStatuses" in p["status"]]
+    waiting = [s["containerStatuses"][0]["state"].get("waiting", {}).get("reason") for s in written]
+    assert "ErrImagePull" in waiting
+    assert "ImagePullBackOff" in waiting
 
 
 async def test_deleting_a_pod_whose_environment_is_made_takes_no_time(agent, cluster):
