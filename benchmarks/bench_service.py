@@ -1,5 +1,6 @@
 """The service itself: start on an existing data directory, and rest."""
 
+import contextlib
 import os
 import tempfile
 import time
@@ -48,9 +49,14 @@ def _start(service: ServiceProcess) -> float:
 def _family(pid: int) -> list[int]:
     found = [pid]
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-            found += _family(int(entry.name))
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if entry.name.isdecimal() and _parent(entry) == pid:
+                found += _family(int(entry.name))
     return found
+
+
+def _parent(entry: Path) -> int:
+    return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _pss_mib(pid: int) -> float:

@@ -20,6 +20,12 @@ def namespaced(service: ServiceProcess) -> ServiceProcess:
     return service
 
 
+def _events(service: ServiceProcess, word: str) -> str:
+    """Give the namespace's events once one of them has this word, else nothing."""
+    text = service.kubectl("-n", NAMESPACE, "get", "events")
+    return text if word in text else ""
+
+
 def _create(service: ServiceProcess, **options: float) -> str:
     manifest = yaml.safe_dump(tfjob(NAMESPACE, **options))  # type: ignore[arg-type]
     created = service.kubectl("create", "-f", "-", "-o", "name", stdin=manifest)
@@ -117,10 +123,7 @@ def test_a_malformed_job_is_refused_with_the_field(
 def test_an_unknown_image_says_how_to_add_it_and_adding_it_heals(service: ServiceProcess) -> None:
     service.kubectl("create", "namespace", NAMESPACE)
     name = _create(service, workers=1, steps=3)
-    said = wait_for(
-        "the event",
-        lambda: "beamhall images add" in (text := service.kubectl("-n", NAMESPACE, "get", "events")) and text,
-    )
+    said = wait_for("the event", lambda: _events(service, "beamhall images add"))
     assert IMAGE in said
     service.add_image(IMAGE, "python", CODE)
     service.kubectl("-n", NAMESPACE, "wait", f"tfjob/{name}", "--for=condition=Succeeded", "--timeout=90s")
@@ -131,9 +134,7 @@ def test_impossible_resources_are_explained(namespaced: ServiceProcess) -> None:
     container = manifest["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][0]
     container["resources"] = {"limits": {"cpu": "5000"}}
     namespaced.kubectl("create", "-f", "-", stdin=yaml.safe_dump(manifest))
-    said = wait_for(
-        "the event", lambda: "5000" in (text := namespaced.kubectl("-n", NAMESPACE, "get", "events")) and text
-    )
+    said = wait_for("the event", lambda: _events(namespaced, "5000"))
     assert "FailedScheduling" in said
     pods = json.loads(namespaced.kubectl("-n", NAMESPACE, "get", "pods", "-o", "json"))["items"]
     assert {pod["status"]["phase"] for pod in pods} == {"Pending"}, "a group starts whole or not at all"
