@@ -2,16 +2,37 @@
 
 from collections.abc import Sequence
 
+from beamhall.embedded.workloads.accounts import plan_namespace_accounts
+from beamhall.embedded.workloads.claims import plan_claims
 from beamhall.embedded.workloads.crds import pod_group_definition
+from beamhall.embedded.workloads.jobs import plan_job
 from beamhall.embedded.workloads.scheduling import plan_scheduling
-from beamhall.kernel.kinds import NODE, POD, POD_GROUP
+from beamhall.embedded.workloads.services import plan_endpoints
+from beamhall.kernel.kinds import (
+    ENDPOINTS,
+    JOB,
+    NAMESPACE,
+    NODE,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    POD_GROUP,
+    SERVICE,
+    SERVICE_ACCOUNT,
+)
 from beamhall.kernel.objects import Object
 from beamhall.kernel.planner import Planner
 
 
 def workload_planners() -> Sequence[Planner]:
     """Give the planners that make Pods, nodes and Services into a cluster."""
-    return (Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP), singleton=True),)
+    return (
+        Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP), singleton=True),
+        Planner("job", JOB, plan_job, watches=(POD,)),
+        Planner("endpoints", SERVICE, plan_endpoints, watches=(POD, ENDPOINTS), singleton=True),
+        Planner("claims", PERSISTENT_VOLUME_CLAIM, plan_claims, watches=(PERSISTENT_VOLUME,), singleton=True),
+        Planner("accounts", NAMESPACE, plan_namespace_accounts, watches=(SERVICE_ACCOUNT,)),
+    )
 
 
 def workload_definitions() -> Sequence[Object]:
