@@ -260,6 +260,55 @@ async def test_containers_outlive_a_killed_service_and_are_adopted(capabilities,
         assert (killed.signal, killed.killed) == (signal.SIGTERM, True)
 
 
+async def test_much_output_of_any_bytes_is_logged_whole(sandboxes, spec):
+    program = "import sys; [sys.stdout.buffer.write(bytes(range(256)) * 4000) for _ in range(10)]"
+    sandbox = await sandboxes.launch(spec(PYTHON, "-c", program))
+    assert (await sandbox.wait()).code == 0
+    parts = [line.split(b" ", 3) for line in sandbox.log_path.read_bytes().split(b"\n") if line]
+    assert b"".join(p[3] + (b"\n" if p[2] == b"F" else b"") for p in parts) == bytes(range(256)) * 40000
+
+
+async def test_a_program_may_close_its_output(sandboxes, spec, tmp_path):
+    sandbox = await sandboxes.launch(spec("sh", "-c", "echo x; exec >&- 2>&-; sleep 0.05; touch done"))
+    assert (await sandbox.wait()).code == 0
+    assert (tmp_path / "done").exists()
+    assert text_of(sandbox.log_path) == "x\n"
+
+
+async def test_a_full_disk_keeps_the_exit_code(sandboxes, spec, tmp_path, capabilities):
+    if capabilities.mounts.how != "root":
+        pytest.skip("a small file system takes root")
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = await asyncio.to_thread(
+        subprocess.run, ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount: {mounted.stderr!r}")
+    try:
+        sandbox = await sandboxes.launch(
+            spec("sh", "-c", "head -c 1000000 /dev/zero; echo; echo end; exit 6", directory=small / "c")
+        )
+        ended = await sandbox.wait()
+        assert ended.code == 6
+        assert ended.reason == "Error"
+    finally:
+        await asyncio.to_thread(subprocess.run, ["umount", small], check=True)
+
+
+async def test_many_start_at_once(sandboxes, spec):
+    results: list[int] = []
+
+    async def one(number: int) -> None:
+        ended = await (await sandboxes.launch(spec("sh", "-c", f"exit {number}"))).wait()
+        results.append(ended.code)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(80):
+            group.create_task(one(number))
+    assert sorted(results) == list(range(80))
+
+
 async def test_a_claim_of_a_dead_shim_is_vanished(sandboxes, tmp_path):
     directory: Path = tmp_path / "old"
     directory.mkdir()
