@@ -17,8 +17,10 @@ from pathlib import Path
 
 import msgspec
 
+from beamhall.kernel.errors import UserError
 
-class DataDirectoryInUse(Exception):
+
+class DataDirectoryInUse(UserError):
     """Another Beamhall runs on this data directory; the message says which, and what to do."""
 
 

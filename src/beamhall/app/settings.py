@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import yaml
 
+from beamhall.kernel.errors import UserError
 
-class SettingsError(Exception):
+
+class SettingsError(UserError):
     """A setting has a wrong name or value; the message says which, where, and what would be right."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import click
 
 from beamhall import __version__
+from beamhall.kernel.errors import ApiError, UserError
 
 _COMMANDS: Mapping[str, str] = {
     "up": "Start the service, and stop it cleanly on Ctrl-C.",
@@ -55,10 +56,6 @@ def root() -> None:
 
 def main() -> None:
     """Run the command line; errors that a user can act on are one line, not a traceback."""
-    from beamhall.app.datadir import DataDirectoryInUse  # noqa: PLC0415
-    from beamhall.app.settings import SettingsError  # noqa: PLC0415
-    from beamhall.kernel.errors import ApiError  # noqa: PLC0415
-
     try:
         root(standalone_mode=False)
     except click.ClickException as err:
@@ -66,6 +63,6 @@ def main() -> None:
         sys.exit(err.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except (ApiError, DataDirectoryInUse, SettingsError, OSError) as err:
+    except (ApiError, UserError, OSError) as err:
         click.echo(f"beamhall: {err}", err=True)
         sys.exit(1)

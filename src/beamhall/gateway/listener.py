@@ -15,11 +15,13 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from beamhall.kernel.errors import UserError
+
 _TLS_HANDSHAKE = b"\x16"
 _FIRST_BYTE_TIMEOUT_S = 30.0
 
 
-class PortInUse(Exception):
+class PortInUse(UserError):
     """Another process listens where this one was told to.
 
     Its message says which address, and what to do.

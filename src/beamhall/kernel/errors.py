@@ -42,6 +42,10 @@ class Cause:
     field: str = ""
 
 
+class UserError(Exception):
+    """An error outside of any API that a user can act on: its message is all that they need, without a traceback."""
+
+
 class ApiError(Exception):
     """An error that a client of an API sees. Raise a subclass.
 
