@@ -247,12 +247,12 @@ class Agent:
             self._begin(PodWorker(pod, PodDirectory(self._pods, uid), tools), tasks)
 
     def _lose(self, tools: Tools, uid: str) -> None:
+        tools.names.remove_pod(uid)
         worker = self._workers.get(uid)
         if worker is not None:
             worker.vanish()
         elif uid in self._unbound:
             self._unbound.discard(uid)
-            tools.names.remove_pod(uid)
             tools.addresses.release(uid)
 
     def _begin(self, worker: PodWorker, tasks: asyncio.TaskGroup) -> None:

@@ -106,7 +106,7 @@ def make_volume(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: R
             _check_host_path(volume["hostPath"], path)
         elif not path.exists():
             _write_files(path, files_of(pod, volume, contents))
-    except ValueError as error:
+    except (VolumeError, ValueError) as error:
         raise VolumeError(f'volume "{volume.get("name")}": {error}') from error
     except OSError as error:
         raise VolumeError(f'volume "{volume.get("name")}": {error.strerror or error} ({error.filename})') from error
@@ -127,13 +127,13 @@ def volume_path(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: R
         return roots.claims / safe_name(namespace_of(pod)) / safe_name(str(claim.get("claimName") or ""))
     if host := volume.get("hostPath"):
         if not roots.allow_host_path:
-            raise VolumeError(f'volume "{name}": hostPath is not allowed on this node; use a persistentVolumeClaim')
+            raise VolumeError("hostPath is not allowed on this node; use a persistentVolumeClaim")
         return Path(str(host.get("path") or "/"))
     if _is_made_from_objects(volume):
         return own.volumes / name
-    kind = next((key for key in volume if key != "name"), "without a source")
+    kind = next((key for key in volume if key != "name"), "a volume without a source")
     served = "emptyDir, persistentVolumeClaim, configMap, secret, downwardAPI, projected"
-    raise VolumeError(f'volume "{name}": {kind} is not supported on this node; use one of: {served}')
+    raise VolumeError(f"{kind} is not supported on this node; use one of: {served}")
 
 
 def memory_root(uid: str) -> Path:
