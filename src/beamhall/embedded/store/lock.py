@@ -4,8 +4,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from beamhall.kernel.errors import UserError
 
-class StoreLocked(Exception):
+
+class StoreLocked(UserError):
     """Another process has the store open; the message says which."""
 
 

@@ -1,7 +1,7 @@
 """Queries on committed state. They are synchronous and short; each sees one consistent snapshot.
 
-Reads never wait for the writer (WAL). Any thread may call, so that a very long list can leave the loop. What is read
-may be newer, by a moment, than what watchers were told: listings name their own revision. Read ``watch`` next.
+Reads never wait for the writer (WAL). Any thread may call, so that a very long list can leave the loop. A commit is in
+the file a moment before it is published; whoever must not see it early says which revision is wanted. Next: ``watch``.
 """
 
 import heapq
@@ -52,7 +52,8 @@ class Range:
         namespace: One namespace; empty: all.
         limit: At most so many; 0: all.
         after: (namespace, name) of the last object of the page before.
-        at_revision: The state as it was then; 0: now.
+        at_revision: The state as it was then; 0: the last one that was published.
+        published: The last revision that was published; used where at_revision is 0.
     """
 
     resource: str
@@ -60,6 +61,7 @@ class Range:
     limit: int = 0
     after: tuple[str, str] | None = None
     at_revision: int = 0
+    published: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +123,11 @@ class Reader:
             revision, compacted = connection.execute(_REVISION).fetchone()
             return revision, compacted
 
-    def get(self, resource: str, namespace: str, name: str) -> Object | None:
-        """Give a fresh object, or None."""
+    def get(self, resource: str, namespace: str, name: str) -> tuple[int, bytes] | None:
+        """Give an object's revision and encoded value, or None."""
         with self._connection() as connection:
-            row = connection.execute(_GET, (resource, namespace, name)).fetchone()
-        return None if row is None else decode(row[1], row[0])
+            row: tuple[int, bytes] | None = connection.execute(_GET, (resource, namespace, name)).fetchone()
+            return row
 
     def list(self, wanted: Range) -> Listing:
         """Give a range of objects as they are, or were at ``wanted.at_revision``.
@@ -135,7 +137,7 @@ class Reader:
         """
         scope, arguments = _scope(wanted)
         with self._snapshot() as (connection, revision, compacted):
-            at = wanted.at_revision or revision
+            at = wanted.at_revision or max(wanted.published, compacted)
             check_kept(at, revision, compacted)
             limit = wanted.limit + 1 if wanted.limit else -1
             query = _LIST.format(scope=scope)

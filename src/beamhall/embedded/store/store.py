@@ -13,6 +13,7 @@ from typing import Literal
 
 from beamhall.embedded.store.lock import FileLock
 from beamhall.embedded.store.reader import Listing, Range, Reader, check_kept
+from beamhall.embedded.store.recent import Recent
 from beamhall.embedded.store.tables import connect, decode, encode
 from beamhall.embedded.store.watch import Hub, Subscription
 from beamhall.embedded.store.writer import Compaction, Outcome, Result, Write, Writer
@@ -30,7 +31,7 @@ class Store:
     """Objects by (resource, namespace, name), for one event loop. Made by ``open``, ended by ``close``.
 
     ``resource`` is ``Kind.resource``: ``pods``, ``tfjobs.kubeflow.org``. ``namespace`` is empty for cluster-scoped
-    objects. Reads may be called from any thread; all else belongs to the loop that opened the store.
+    objects. Lists and counts may be asked for on any thread; all else belongs to the loop that opened the store.
     """
 
     def __init__(self, path: Path, lock: FileLock, *, keep: int) -> None:
@@ -40,6 +41,7 @@ class Store:
         self._loop = asyncio.get_running_loop()
         self._reader = Reader(path)
         revisions = self._reader.revisions()
+        self._recent = Recent()
         self._hub = Hub(self._reader.changes, revisions[0])
         self._writer = Writer(connection, revisions, keep=keep, deliver=self._deliver_from_thread)
         self._waiting: set[asyncio.Future[Result]] = set()
@@ -80,14 +82,21 @@ class Store:
 
     @property
     def revision(self) -> int:
-        """The last revision that watchers were told of. A read may, for a moment, see a newer one."""
+        """The last revision that was published: watchers were told of it, and lists show it."""
         return self._hub.revision
 
     # Reads
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
-        """Give a fresh object with ``metadata.resourceVersion``, or None. Takes some tens of microseconds."""
-        return self._reader.get(resource, namespace, name)
+        """Give a fresh object with ``metadata.resourceVersion``, or None. Takes some microseconds."""
+        key = (resource, namespace, name)
+        row = self._recent.get(key)
+        if row is None:
+            row = self._reader.get(*key)
+            if row is None:
+                return None
+            self._recent.put(key, row)
+        return decode(row[1], row[0])
 
     def list(
         self,
@@ -110,7 +119,7 @@ class Store:
         Raises:
             Expired: That revision is no longer kept; begin again.
         """
-        return self._reader.list(Range(resource, namespace, limit, after, at_revision))
+        return self._reader.list(Range(resource, namespace, limit, after, at_revision, self._hub.revision))
 
     def owned_by(self, uid: str) -> Sequence[tuple[str, str, str]]:
         """Give (resource, namespace, name) of each object with an owner reference to this uid."""
@@ -216,8 +225,10 @@ class Store:
             self._loop.call_soon_threadsafe(self._deliver, outcomes)
 
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:
-        results = (outcome for _, outcome in outcomes if isinstance(outcome, Result))
-        self._hub.publish(result.change for result in results if result.change is not None)
+        for _, outcome in outcomes:
+            if isinstance(outcome, Result) and outcome.change is not None:
+                self._recent.take(outcome.change)
+                self._hub.publish(outcome.change)
         for future, outcome in outcomes:
             if future.done():  # whoever asked was cancelled; the write stands
                 continue

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+from beamhall.kernel.errors import UserError
 from beamhall.kernel.objects import Object, metadata_of
 
 FORMAT = 1
@@ -52,7 +53,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class StoreUnusable(Exception):
+class StoreUnusable(UserError):
     """The file cannot be opened as a store; the message says why and what to do."""
 
 

@@ -8,7 +8,7 @@ loop.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from beamhall.embedded.store.tables import decode, encode_whole
@@ -77,6 +77,11 @@ class Change:
         if self._encoded is None:
             self._encoded = encode_whole(self.object)
         return self._encoded
+
+    @property
+    def value(self) -> bytes:
+        """The object as it lies in the log; of a deleted one the last state."""
+        return self._value
 
     def own_object(self) -> Object:
         """Give a copy of ``object`` that belongs to the caller."""
@@ -189,12 +194,11 @@ class Hub:
         """Forget a subscription; again is harmless."""
         self._subscriptions.get(subscription.resource, set()).discard(subscription)
 
-    def publish(self, changes: Iterable[Change]) -> None:
-        """Feed committed changes, in order of revision."""
-        for change in changes:
-            self.revision = change.revision
-            for subscription in self._subscriptions.get(change.resource, ()):
-                subscription.offer(change)
+    def publish(self, change: Change) -> None:
+        """Feed a committed change; they come in order of revision."""
+        self.revision = change.revision
+        for subscription in self._subscriptions.get(change.resource, ()):
+            subscription.offer(change)
 
     def close(self) -> None:
         """End every subscription."""
