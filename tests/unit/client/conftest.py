@@ -47,15 +47,9 @@ class FakeServer:
 
     async def answer(self, request: Request) -> Response:
         body = await request.body()
-        self.asked.append(
-            Asked(
-                request.method,
-                request.scope["raw_path"].decode(),
-                dict(request.query_params),
-                dict(request.headers),
-                body,
-            )
-        )
+        path = request.scope["raw_path"].decode()
+        asked = Asked(request.method, path, dict(request.query_params), dict(request.headers), body)
+        self.asked.append(asked)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer if isinstance(answer, Response) else answer(request)
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -256,20 +257,36 @@ async def test_an_event_that_cannot_be_read_is_told(client: HttpClient, server: 
         await watched(client)
 
 
-async def test_a_connection_that_breaks_off_is_unavailability(tmp_path: Path) -> None:
-    """A raw server: it promises more than it sends."""
+@asynccontextmanager
+async def raw_server(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """Serve one connection by hand; gives the address. The client has to be closed first."""
+    handled = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + lines(event("ADDED", "a", "6")) + b'{"type"'
-        )
-        await writer.drain()
-        writer.close()
+        try:
+            await handle(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            handled.set()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
-        port = listener.sockets[0].getsockname()[1]
-        config = load_kubeconfig(write_kubeconfig(tmp_path / "k", f"http://127.0.0.1:{port}"))
+    async with asyncio.timeout(20), await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        await handled.wait()
+
+
+async def test_a_connection_that_breaks_off_is_unavailability(tmp_path: Path) -> None:
+    async def promise_too_much(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        writer.write(lines(event("ADDED", "a", "6")) + b'{"type"')
+        await writer.drain()
+
+    async with raw_server(promise_too_much) as url:
+        config = load_kubeconfig(write_kubeconfig(tmp_path / "k", url))
         async with HttpClient(config) as client, client.watch(POD, revision="5") as events:
             assert (await anext(events)).type == "ADDED"
             with pytest.raises(ServiceUnavailable, match="broke off"):
@@ -326,13 +343,11 @@ async def test_a_server_that_is_not_there(tmp_path: Path, naps: Naps, unused_por
 
 
 async def test_a_server_that_does_not_answer(tmp_path: Path, naps: Naps) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
-        port = listener.sockets[0].getsockname()[1]
-        config = load_kubeconfig(write_kubeconfig(tmp_path / "k", f"http://127.0.0.1:{port}"))
+    async with raw_server(stay_silent) as url:
+        config = load_kubeconfig(write_kubeconfig(tmp_path / "k", url))
         async with HttpClient(config, HttpSettings(sleep=naps.sleep, answer_timeout_s=0.05)) as silent:
             with pytest.raises(Timeout, match="whether the request was done is unknown"):
                 await silent.create(CONFIG_MAP, OBJECT)
