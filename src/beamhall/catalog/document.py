@@ -81,13 +81,23 @@ def parse_document(text: str, file: Path) -> Document:
         images=tuple(images),
         environments=tuple(reader.environment(("environments", name), name, e) for name, e in environments.items()),
         lines={image.pattern: reader.line(("images", i)) for i, image in enumerate(images)},
-        has_comments=any("#" in line and line != HEADER.strip() for line in text.splitlines()),
+        has_comments=_has_comments(text.removeprefix(HEADER)),
     )
 
 
 HEADER = (
     "# Written by 'beamhall images add', which does not keep comments. What may stand here: beamhall images --help\n"
 )
+
+
+def _has_comments(text: str) -> bool:
+    """Tell whether there is a ``#`` outside all values; the text is YAML."""
+    outside, at = "", 0
+    for token in yaml.scan(text, Loader=yaml.CSafeLoader):
+        if isinstance(token, yaml.ScalarToken):
+            outside += text[at : token.start_mark.index]
+            at = token.end_mark.index
+    return "#" in outside + text[at:]
 
 
 def with_image(text: str, image: Image) -> str:

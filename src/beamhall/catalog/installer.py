@@ -17,6 +17,16 @@ from beamhall.catalog.pip_settings import uv_variables
 
 _KEPT_LINES = 400
 _GRACE_S = 5.0
+_TIED = """
+exec 3<&0
+"$@" </dev/null 3<&- & child=$!
+( read -r line <&3; kill -KILL $child ) 2>/dev/null & watcher=$!
+exec 3<&-
+wait $child; code=$?
+kill $watcher 2>/dev/null
+exit $code
+"""
+"""Runs a program that is killed when standard input ends: as it does when we close it, or are killed ourselves."""
 _NOT_OURS = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHONPATH", "UV_PYTHON", "UV_PROJECT")
 
 
@@ -59,9 +69,13 @@ async def _process(
     command: Sequence[str], env: Mapping[str, str], lock: int
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        _TIED,
+        "uv",
         *command,
         env=dict(env),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,  # so that what uv starts can be killed with it
@@ -75,8 +89,9 @@ async def _process(
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a process group: kindly, then not."""
-    _signal(process.pid, signal.SIGTERM)
+    """End uv, then whatever it started."""
+    assert process.stdin is not None
+    process.stdin.close()
     with suppress(TimeoutError):
         async with asyncio.timeout(_GRACE_S):
             await process.wait()
@@ -89,12 +104,13 @@ def _signal(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def uv_environment(environ: Mapping[str, str], target: Path) -> dict[str, str]:
+def uv_environment(environ: Mapping[str, str], target: Path, python: str = "") -> dict[str, str]:
     """Give uv's variables: those of this process, pip's settings translated, and none that point to our own venv.
 
     Args:
         environ: The variables of this process.
         target: Where environments are made.
+        python: Version of the interpreter that uv is to find; empty: it is told which one.
     """
     env = {key: value for key, value in environ.items() if key not in _NOT_OURS}
     env |= uv_variables(environ)
@@ -103,15 +119,16 @@ def uv_environment(environ: Mapping[str, str], target: Path) -> dict[str, str]:
     env.setdefault("UV_PYTHON_DOWNLOADS", "never")  # an interpreter is the administrator's choice
     if "UV_LINK_MODE" not in env and _device(_cache(environ)) != _device(target):
         env["UV_LINK_MODE"] = "copy"  # links cannot cross file systems, and uv would warn each time
-    env["PATH"] = _path(environ)
+    env["PATH"] = _path(environ, python)
     return env
 
 
-def _path(environ: Mapping[str, str]) -> str:
-    """Give PATH with pyenv's interpreters in the place of its shims, which fail for versions that are not 'global'."""
+def _path(environ: Mapping[str, str], python: str) -> str:
+    """Give PATH with pyenv's fitting interpreters in the place of its shims, which fail unless made 'global'."""
     root = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME") or "/") / ".pyenv")
     plain = [d for d in environ.get("PATH", os.defpath).split(os.pathsep) if Path(d) != root / "shims"]
-    return os.pathsep.join([*plain, *(str(d) for d in sorted(root.glob("versions/3.*/bin")))])
+    fitting = sorted(root.glob(f"versions/{python}*/bin")) if python else []
+    return os.pathsep.join([*plain, *map(str, fitting)])
 
 
 def _cache(environ: Mapping[str, str]) -> Path:

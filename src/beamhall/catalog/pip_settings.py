@@ -16,7 +16,6 @@ _SETTINGS = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
     "trusted-host": ("UV_INSECURE_HOST", " "),
-    "no-index": ("UV_NO_INDEX", " "),
     "cert": ("SSL_CERT_FILE", " "),
     "timeout": ("UV_HTTP_TIMEOUT", " "),
     "default-timeout": ("UV_HTTP_TIMEOUT", " "),
@@ -45,6 +44,13 @@ def uv_variables(environ: Mapping[str, str], files: Sequence[Path] | None = None
         # several indexes for pip trusts them all alike already.
         result["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return result
+
+
+def uv_arguments(environ: Mapping[str, str], files: Sequence[Path] | None = None) -> Sequence[str]:
+    """Give the arguments for what pip can be told and uv has no variable for: to use no index. See ``uv_variables``."""
+    settings = _pip_settings(environ, pip_files(environ) if files is None else files)
+    is_without_index = settings.get("no-index", "").lower() in ("1", "true", "yes", "on")
+    return ["--no-index"] if is_without_index else []
 
 
 def pip_files(environ: Mapping[str, str]) -> Sequence[Path]:
@@ -87,12 +93,10 @@ def _pip_settings(environ: Mapping[str, str], files: Sequence[Path]) -> dict[str
     settings: dict[str, str] = {}
     for file in files:
         settings |= _read(file)
-    for name in _SETTINGS:
+    for name in (*_SETTINGS, "no-index"):
         value = environ.get("PIP_" + name.replace("-", "_").upper())
         if value is not None:
             settings[name] = value
-    if settings.get("no-index", "").lower() in ("0", "false", "no", "off"):
-        del settings["no-index"]
     return settings
 
 
@@ -103,4 +107,4 @@ def _read(file: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, configparser.Error):
         return {}  # pip is the one to complain of its files
     sections = [dict(parser[s]) for s in ("global", "install") if parser.has_section(s)]
-    return {key: value for section in sections for key, value in section.items() if key in _SETTINGS}
+    return {key: value for section in sections for key, value in section.items() if key in (*_SETTINGS, "no-index")}

@@ -22,7 +22,7 @@ import uv
 from beamhall.catalog.entries import Environment
 from beamhall.catalog.errors import EnvironmentFailed
 from beamhall.catalog.installer import explain, progress_of, run_uv, uv_environment
-from beamhall.catalog.pip_settings import has_local_wheel
+from beamhall.catalog.pip_settings import has_local_wheel, uv_arguments
 
 Progress = Callable[[str], None]
 
@@ -108,7 +108,7 @@ class Preparation:
 
 
 async def _install(environment: Environment, prefix: Path, lock: int, say: Progress) -> None:
-    env = uv_environment(os.environ, prefix)
+    env = uv_environment(os.environ, prefix, environment.python)
     program = _uv(environment)
     say(f"making environment {environment.name}")
     command = [program, "venv", "--no-project", "--python", environment.python or sys.executable, str(prefix)]
@@ -124,7 +124,7 @@ async def _install(environment: Environment, prefix: Path, lock: int, say: Progr
     requirements = prefix / _REQUIREMENTS
     await asyncio.to_thread(requirements.write_text, "\n".join(pins) + "\n", encoding="utf-8")
     command = [program, "pip", "install", "--python", str(prefix / "bin" / "python"), "--compile-bytecode"]
-    command += ["--requirement", str(requirements), *_torch_arguments(environment, env)]
+    command += ["--requirement", str(requirements), *uv_arguments(os.environ), *_torch_arguments(environment, env)]
     say("resolving")
     installed = await run_uv(command, env, lock, _reporter(say))
     if installed.exit_code != 0:
@@ -186,7 +186,9 @@ def _complete(environment: Environment, prefix: Path) -> None:
 async def _locked(path: Path, say: Progress) -> AsyncIterator[int]:
     """Hold the lock of an environment among all processes, and give its file descriptor."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with path.open("a") as file:
+        # Above the single digits, which the shell that carries it to uv uses for itself.
+        descriptor = fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, 10)
     try:
         has_waited = False
         # Asking again and again, since a thread that waits in flock could not be cancelled.
