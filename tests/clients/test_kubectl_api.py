@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ class Kubectl:
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self._environment,
         )  # fmt: skip
 
-    def object(self, *arguments: str) -> dict:
+    def object(self, *arguments: str) -> Any:
         """Get one object as JSON."""
         return json.loads(self("get", *arguments, "-o", "json"))
 

@@ -28,10 +28,17 @@ def load(body: bytes) -> Any:
         value = yaml.load(body, _Loader)  # noqa: S506  a safe loader
         return msgspec.json.decode(msgspec.json.encode(value))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        raise BadRequest(f"the YAML of the request is malformed: {text}") from error
+        raise BadRequest(f"the YAML of the request is malformed: {_place(error)}") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRequest(f"the YAML of the request cannot be written as JSON: {error}") from error
+
+
+def _place(error: Exception) -> str:
+    """Say what is wrong and where, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    return f"{getattr(error, 'problem', None) or 'it cannot be read'} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def dump(value: Any) -> bytes:

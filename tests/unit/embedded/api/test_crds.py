@@ -1,0 +1,123 @@
+"""Custom kinds: definitions, schemas, versions, columns."""
+
+import asyncio
+
+import pytest
+
+from beamhall.client.local import LocalClient
+from beamhall.kernel.conditions import is_true
+from beamhall.kernel.errors import Invalid, NotFound, UnsupportedMediaType
+from beamhall.kernel.kinds import CUSTOM_RESOURCE_DEFINITION, Kind
+from tests.unit.embedded.api.conftest import ADMIN, TOY, TOY_SCHEMA, running_api, toy, toy_definition
+
+
+async def test_a_definition_is_established_and_served_at_once(client):
+    made = await client.create(CUSTOM_RESOURCE_DEFINITION, toy_definition())
+    assert is_true(made, "Established")
+    assert is_true(made, "NamesAccepted")
+    assert made["status"]["storedVersions"] == ["v1"]
+    assert made["status"]["acceptedNames"]["singular"] == "toy"
+    assert (await client.list(TOY)).items == []
+
+
+async def test_objects_are_pruned_defaulted_and_validated(client, toys):
+    obj = toy()
+    obj["spec"]["unknown"] = 1
+    made = await client.create(toys, obj)
+    assert made["spec"] == {"size": 1, "colour": "red"}
+    with pytest.raises(Invalid) as caught:
+        await client.create(toys, toy("bad", size=0))
+    assert [cause.field for cause in caught.value.causes] == ["spec.size"]
+    with pytest.raises(Invalid, match=r"spec\.size: Required value"):
+        await client.replace(toys, {"metadata": {"name": "t", "namespace": "default"}, "spec": {}})
+
+
+async def test_a_status_of_a_custom_kind_changes_nothing_else(client, toys):
+    await client.create(toys, toy())
+    patch = {"status": {"n": 1}, "spec": {"size": 5}, "metadata": {"labels": {"a": "b"}}}
+    changed = await client.patch(toys, "t", "default", patch, subresource="status")
+    assert changed["status"] == {"n": 1}
+    assert changed["spec"]["size"] == 1
+    assert "labels" not in changed["metadata"]
+
+
+async def test_strategic_patches_are_for_built_in_kinds(client, toys):
+    await client.create(toys, toy())
+    with pytest.raises(UnsupportedMediaType, match="merge-patch"):
+        await client.patch(toys, "t", "default", {"spec": {"size": 2}}, type="strategic")
+
+
+async def test_versions_differ_in_name_only(client):
+    definition = toy_definition()
+    definition["spec"]["versions"].append(
+        {"name": "v2", "served": True, "storage": False, "schema": {"openAPIV3Schema": TOY_SCHEMA}}
+    )
+    await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
+    newer = Kind("example.org", "v2", "Toy", "toys")
+    made = await client.create(newer, toy())
+    assert made["apiVersion"] == "example.org/v2"
+    page = await client.list(TOY)
+    assert page.items[0]["apiVersion"] == "example.org/v1"
+    async with client.watch(newer, revision="") as events:
+        assert (await anext(events)).object["apiVersion"] == "example.org/v2"
+        await client.patch(TOY, "t", "default", {"spec": {"size": 2}})
+        changed = (await anext(events)).object
+    assert (changed["apiVersion"], changed["spec"]["size"]) == ("example.org/v2", 2)
+    assert (await client.patch(newer, "t", "default", {"spec": {"size": 2}}))["metadata"]["generation"] == 2
+
+
+async def test_a_changed_definition_is_served_as_changed(client, toys):
+    await client.create(toys, toy())
+    changed = toy_definition(served=False)
+    await client.patch(CUSTOM_RESOURCE_DEFINITION, toys.resource, "", {"spec": changed["spec"]})
+    with pytest.raises(NotFound):
+        await client.get(toys, "t", "default")
+
+
+async def test_definitions_are_served_again_after_a_restart(tmp_path, clock):
+    async with running_api(tmp_path, clock) as first:
+        client = LocalClient(first, ADMIN)
+        await client.create(CUSTOM_RESOURCE_DEFINITION, toy_definition())
+        await client.create(TOY, toy())
+    async with running_api(tmp_path, clock) as second:
+        assert (await LocalClient(second, ADMIN).get(TOY, "t", "default"))["spec"]["size"] == 1
+
+
+async def test_a_watch_of_a_kind_goes_on_while_its_definition_changes(client, toys):
+    async with asyncio.timeout(20), client.watch(toys, revision="") as events:
+        spec = toy_definition(additionalPrinterColumns=[{"name": "N", "type": "integer", "jsonPath": ".spec.size"}])
+        await client.patch(CUSTOM_RESOURCE_DEFINITION, toys.resource, "", {"spec": spec["spec"]})
+        await client.create(toys, toy())
+        assert (await anext(events)).type == "ADDED"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"spec": {"group": "other.org"}}, "metadata.name"),
+        ({"spec": {"scope": "Everywhere"}}, "spec.scope"),
+        ({"spec": {"versions": []}}, "spec.versions"),
+        ({"spec": {"names": {"kind": None}}}, "spec.names.kind"),
+    ],
+)
+async def test_a_wrong_definition_names_its_field(client, change, field):
+    definition = toy_definition()
+    for part, value in change["spec"].items():
+        if isinstance(value, dict):
+            definition["spec"][part] |= value
+        else:
+            definition["spec"][part] = value
+    with pytest.raises(Invalid) as caught:
+        await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
+    assert any(cause.field.startswith(field) for cause in caught.value.causes)
+
+
+async def test_a_column_that_cannot_be_read_is_refused(client):
+    definition = toy_definition(additionalPrinterColumns=[{"name": "N", "type": "string", "jsonPath": ".spec["}])
+    with pytest.raises(Invalid, match="additionalPrinterColumns"):
+        await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
+
+
+async def test_a_version_without_schema_is_refused(client):
+    with pytest.raises(Invalid, match="openAPIV3Schema: Required value"):
+        await client.create(CUSTOM_RESOURCE_DEFINITION, toy_definition(schema={}))
