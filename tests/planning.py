@@ -44,6 +44,7 @@ class World:
         metadata = stored.setdefault("metadata", {})
         number = next(self._ids)
         metadata.setdefault("uid", f"uid-{number}")
+        metadata["resourceVersion"] = str(number)
         metadata.setdefault("creationTimestamp", self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.objects[key_of(kind, stored)] = stored
         return stored
@@ -80,8 +81,10 @@ class World:
     # Carrying out
 
     def carry_out(self, plan: Plan) -> None:
-        """Do what a plan says, as the runtime and an API server would."""
+        """Do what a plan says, as the runtime and an API server would: the first conflict ends it."""
         for action in plan.actions:
+            if isinstance(action, Patch) and self._is_conflict(action):
+                return
             if isinstance(action, Create):
                 self._create(action)
             elif isinstance(action, Patch):
@@ -125,6 +128,10 @@ class World:
         else:
             assert controller_of(existing) == controller_of(action.object), f"{key} belongs to another"
 
+    def _is_conflict(self, action: Patch) -> bool:
+        obj = self.objects.get(action.key)
+        return obj is not None and action.revision not in ("", metadata_of(obj)["resourceVersion"])
+
     def _patch(self, action: Patch) -> None:
         obj = self.objects.get(action.key)
         if obj is None or (action.uid and uid_of(obj) != action.uid):
@@ -132,6 +139,7 @@ class World:
         allowed = {"status"} if action.subresource == "status" else set(action.patch) - {"status"}
         assert set(action.patch) <= allowed, f"fields outside of {action.subresource or 'the object'}: {action.patch}"
         self.objects[action.key] = merge(obj, action.patch)
+        self.objects[action.key]["metadata"]["resourceVersion"] = str(next(self._ids))
 
     def _delete(self, action: Delete) -> None:
         obj = self.objects.get(action.key)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from beamhall.kernel.clock import format_time
 from beamhall.kernel.difference import merge_patch_between
 from beamhall.kernel.kinds import Kind
-from beamhall.kernel.objects import Key, ReadOnlyObject, key_of, name_of, uid_of
+from beamhall.kernel.objects import Key, ReadOnlyObject, key_of, metadata_of, name_of, uid_of
 from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, View
 from beamhall.training.conditions import set_condition
 from beamhall.training.job import TrainingJob
@@ -95,7 +95,11 @@ class Draft:
         actions: list[Action] = []
         if patch := merge_patch_between(self._before, self.status):
             patch["lastReconcileTime"] = self.now
-            actions.append(Patch(self.key, {"status": patch}, subresource="status", uid=self.job.uid))
+            # Conditions are worked out from those that stand there: nobody may have changed them meanwhile. And first
+            # of all actions, so that nothing else is done on the ground of an old picture.
+            revision = str(metadata_of(self.job.object).get("resourceVersion") or "")
+            uid = self.job.uid
+            actions.append(Patch(self.key, {"status": patch}, subresource="status", uid=uid, revision=revision))
         actions += [*self._changes, *self._emits]
         return Plan(actions, min(self._again_s, default=None), why)
 

@@ -11,7 +11,7 @@ Source: reference "Training jobs", sections 1.2 to 1.5; kubeflow/training-operat
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from beamhall.kernel.clock import parse_time
 from beamhall.kernel.kinds import POD, SERVICE
@@ -139,7 +139,9 @@ def _succeed(draft: Draft) -> Plan:
 def _fail(draft: Draft, message: str, reason: str = "") -> Plan:
     draft.status.setdefault("completionTime", draft.now)
     if draft.set_condition(FAILED, "True", message, reason):
-        draft.emit(f"{draft.job.framework.kind.kind}{reason or FAILED}", message)
+        # Upstream tells of failed jobs as Normal; of its own mistakes a user should be warned.
+        type_: Literal["Normal", "Warning"] = "Warning" if reason else "Normal"
+        draft.emit(f"{draft.job.framework.kind.kind}{reason or FAILED}", message, type_)
     return draft.plan(message)
 
 

@@ -311,6 +311,16 @@ def test_a_job_of_another_manager_is_left_alone(manager: str) -> None:
     assert run.pods == []
 
 
+def test_a_status_that_was_worked_out_from_an_old_one_is_not_written() -> None:
+    run = Run(tf_job())
+    run.start()
+    run.pod("j-worker-0")["status"]["phase"] = "Succeeded"
+    plan = run.planner.plan(run.job, run.world)
+    run.job["metadata"]["resourceVersion"] = "later"
+    run.world.carry_out(plan)
+    assert run.conditions[-1] == "Running=True"
+
+
 def test_a_job_that_is_being_deleted_makes_nothing() -> None:
     job = tf_job()
     job["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"

@@ -18,7 +18,7 @@ from beamhall.kernel.clock import format_time, parse_time
 from beamhall.kernel.conditions import find_condition, make_condition, with_condition
 from beamhall.kernel.difference import merge_patch_between
 from beamhall.kernel.kinds import JOB, POD
-from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, key_of, name_of, uid_of
+from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, key_of, metadata_of, name_of, uid_of
 from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, View
 
 _OURS = "kubernetes.io/job-controller"
@@ -77,7 +77,10 @@ class _Draft:
         key = key_of(JOB, self.job)
         actions = self.actions
         if patch := merge_patch_between(before, self.status):
-            actions = [Patch(key, {"status": patch}, subresource="status", uid=uid_of(self.job)), *actions]
+            # Counters are worked out from those that stand there: nobody may have changed them meanwhile.
+            revision = str(metadata_of(self.job).get("resourceVersion") or "")
+            write = Patch(key, {"status": patch}, subresource="status", uid=uid_of(self.job), revision=revision)
+            actions = [write, *actions]
         return Plan(actions, min(self.again_s, default=None), why)
 
 
