@@ -47,7 +47,7 @@ class Cluster:
             LocalClient(api, User(node, (ADMIN_GROUP, "system:nodes"))),
             catalog, settings.data, _agent_settings(settings), clock,
         )  # fmt: skip
-        self._manager = Manager(LocalClient(api, _CONTROLLERS), embedded_controllers(), clock)
+        self._manager = Manager(LocalClient(api, _CONTROLLERS), embedded_controllers(settings.capabilities), clock)
         self._installed = asyncio.Event()
         self.app: ASGIApp = create_app(api, PodLogs(self._agent))
         self.client: Client = LocalClient(api, _OWNER)

@@ -1,6 +1,6 @@
 """Which controllers run: the planners of every capability, as the runtime wants them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from beamhall.embedded.workloads.registry import workload_definitions, workload_planners
 from beamhall.kernel.objects import Object
@@ -12,11 +12,14 @@ from beamhall.training.registry import training_definitions, training_planners
 _GRACE_AFTER_FINISH_S = 5.0
 
 
-def embedded_controllers() -> list[Controller]:
-    """Give the controllers of the embedded cluster: its own workloads, and the capabilities on top."""
+def embedded_controllers(capabilities: Collection[str]) -> list[Controller]:
+    """Give the controllers of the embedded cluster: its own workloads, and those of the capabilities named."""
+    controllers = _controllers(workload_planners())
+    if "training" not in capabilities:
+        return controllers
     # One machine must not run a finished job's parameter servers for ever, and starts jobs whole or not at all.
     training = TrainingSettings(gang="scheduler-plugins", terminate_after_finish_s=_GRACE_AFTER_FINISH_S)
-    return [*_controllers(workload_planners()), *_controllers(training_planners(training))]
+    return controllers + _controllers(training_planners(training))
 
 
 def embedded_definitions() -> list[Object]:

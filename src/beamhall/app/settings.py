@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         stop_pods: Whether stopping the service ends the Pods. If not, they run on and the next start adopts them.
         allow_host_path: Whether Pods may mount directories of the host (``hostPath``).
         pass_environment: Variables of the service's own environment that containers get too.
+        capabilities: Whose controllers run in this process. What is left out can run as `beamhall operator`.
         node_name: Name of the one node; empty: the host's name.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, ``text``, or ``auto``: text on a terminal.
@@ -55,12 +56,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
         "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TZ",
     )  # fmt: skip
+    capabilities: tuple[str, ...] = ("training",)
     node_name: str = ""
     log_level: str = "info"
     log_format: str = "auto"
 
 
-_LISTS = ("host_names", "pass_environment")
+_LISTS = ("host_names", "pass_environment", "capabilities")
+_CAPABILITIES = ("training",)
 
 
 def load_settings(options: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -92,6 +95,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"gpus is {settings.gpus!r}; write auto, or a number to simulate so many")
     if settings.gpu_shares < 1:
         raise SettingsError(f"gpu_shares is {settings.gpu_shares}; write 1 or more")
+    if unknown := set(settings.capabilities) - set(_CAPABILITIES):
+        raise SettingsError(f"capabilities names {sorted(unknown)}; there are {list(_CAPABILITIES)}")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"log_level is {settings.log_level!r}; write debug, info, warning or error")
     if settings.log_format not in ("auto", "json", "text"):

@@ -36,6 +36,10 @@ function age(time) {
   return s < 120 ? `${Math.round(s)}s` : s < 7200 ? `${Math.round(s / 60)}m` : s < 172800 ? `${Math.round(s / 3600)}h` : `${Math.round(s / 86400)}d`;
 }
 
+function gibibytes(memory) {
+  return memory.endsWith("Ki") ? `${(parseInt(memory) / 2 ** 20).toFixed(1)} GiB` : memory;
+}
+
 function asked(pod, resource) {
   const found = pod.spec.containers.map((c) => c.resources?.requests?.[resource] ?? c.resources?.limits?.[resource]);
   return found.filter(Boolean).join(" + ");
@@ -69,7 +73,7 @@ async function refresh() {
   const [nodes, pods, ...jobs] = await Promise.all(["/api/v1/nodes", "/api/v1/pods", ...JOB_KINDS.map(([path]) => path)].map(items));
   document.querySelector("#node").textContent = nodes.map((n) => {
     const gpus = n.status.allocatable["nvidia.com/gpu"];
-    return `${n.metadata.name}: ${n.status.allocatable.cpu} CPU, ${n.status.allocatable.memory} memory${gpus ? `, ${gpus} GPU` : ""}`;
+    return `${n.metadata.name}: ${n.status.allocatable.cpu} CPU, ${gibibytes(n.status.allocatable.memory)} memory${gpus ? `, ${gpus} GPU` : ""}`;
   }).join("; ");
   fill("jobs", jobs.flatMap((list, i) => list.map((job) => {
     const conditions = job.status?.conditions ?? [];
