@@ -5,8 +5,8 @@
                    devices.json          GPUs by container
                    .volumes/<name>/      volumes that live as long as the Pod
                    .home/                HOME
-                   .tmp/<container>/     TMPDIR
-                   .scratch/<container>/ where a container works that states no directory
+                   .tmp-<container>/     TMPDIR
+                   .work-<container>/    where a container works that states no directory
                    <container>/<n>/      run number n, owned by ``sandbox``
                    <container>/history.json   how many runs in a row ended quickly
 
@@ -76,22 +76,21 @@ class PodDirectory:
 
     def tmp(self, container: str) -> Path:
         """Give (and make) the directory of a container's temporary files."""
-        return self._private(".tmp", container)
+        return self._private("tmp", container)
 
     def scratch(self, container: str) -> Path:
         """Give (and make) the directory that a container works in if it states none."""
-        return self._private(".scratch", container)
+        return self._private("work", container)
 
     def _private(self, kind: str, container: str) -> Path:
-        path = self.path / kind / safe_name(container)
-        path.mkdir(parents=True, exist_ok=True)
+        path = self.path / f".{kind}-{safe_name(container)}"
+        path.mkdir(exist_ok=True)
         return path
 
     def create(self, snapshot: Snapshot) -> None:
         """Make the directory and keep the object; must be done before anything is started for the Pod."""
-        for path in (self.volumes, self.home):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path.chmod(0o700)
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.home.mkdir(exist_ok=True)
         record = {
             "pod": snapshot.pod,
             "startedAt": format_micro_time(snapshot.started_at),

@@ -218,8 +218,10 @@ def _selects(service: ReadOnlyObject, pod: Name) -> bool:
 
 def _rewrite(path: Path, text: str) -> None:
     """Write in place: the file is mounted in running Pods. A reader sees the old text, or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    is_there = path.exists()
+    if not is_there:
+        path.parent.mkdir(parents=True, exist_ok=True)
     content = text.encode()
-    with path.open("r+b" if path.exists() else "wb", buffering=0) as stream:
+    with path.open("r+b" if is_there else "wb", buffering=0) as stream:
         stream.write(content)
         stream.truncate(len(content))

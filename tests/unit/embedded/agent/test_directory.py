@@ -50,6 +50,7 @@ def test_removal_takes_what_cannot_be_written_too(tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "file").touch()
+    own.volumes.mkdir()
     (own.volumes / "link").symlink_to(kept)
     (own.volumes / "d").mkdir()
     (own.volumes / "d" / "f").touch()
