@@ -15,6 +15,7 @@ import ctypes
 import importlib
 import importlib.machinery
 import io
+import linecache
 import os
 import runpy
 import sys
@@ -195,7 +196,7 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
             if warm["kind"] == "module":
                 runpy._run_module_as_main(warm["target"])  # type: ignore[attr-defined]
             elif warm["kind"] == "code":
-                exec(compile(warm["target"], "<string>", "exec"), sys.modules["__main__"].__dict__)  # noqa: S102
+                exec(_code(warm["target"]), sys.modules["__main__"].__dict__)  # noqa: S102
             else:
                 exec(_script(warm["target"]), sys.modules["__main__"].__dict__)  # noqa: S102
         except SystemExit:
@@ -204,6 +205,13 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
             _die(error)
 
     return run
+
+
+def _code(source: str) -> types.CodeType:
+    if sys.version_info >= (3, 13):  # from then on, tracebacks show its lines
+        lines = [line + "\n" for line in source.splitlines()]
+        linecache.cache["<string>"] = (len(source), None, lines, "<string>")
+    return compile(source, "<string>", "exec")
 
 
 def _script(target: str) -> types.CodeType:
