@@ -1,6 +1,8 @@
 """GPUs: exclusive, shared, the same ones each time, taken in after a restart."""
 
+import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,3 +67,57 @@ def test_simulated_gpus():
 )
 def test_gpus_wanted(resources, wanted):
     assert gpus_wanted({"name": "c", "resources": resources}) == wanted
+
+
+class FakeNvml:
+    """The calls of NVML that are used, with one GPU, or with a driver that fails at one of them."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, fails_at=""):
+        self.fails_at = fails_at
+        self.is_open = False
+
+    def _maybe_fail(self, call):
+        if call == self.fails_at:
+            raise self.NVMLError(call)
+
+    def nvmlInit(self):
+        self._maybe_fail("nvmlInit")
+        self.is_open = True
+
+    def nvmlShutdown(self):
+        self.is_open = False
+
+    def nvmlDeviceGetCount(self):
+        self._maybe_fail("nvmlDeviceGetCount")
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetUUID(self, handle):
+        return b"GPU-1234"
+
+    def nvmlDeviceGetName(self, handle):
+        return "NVIDIA H200"
+
+    def nvmlDeviceGetMemoryInfo(self, handle):
+        return SimpleNamespace(total=2**37)
+
+
+@pytest.mark.parametrize(
+    ("fails_at", "expected"),
+    [("", [Gpu("GPU-1234", "NVIDIA H200", 2**37)]), ("nvmlInit", []), ("nvmlDeviceGetCount", [])],
+)
+def test_gpus_are_found_by_nvml_and_none_where_it_fails(monkeypatch, fails_at, expected):
+    nvml = FakeNvml(fails_at)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert find_gpus(None) == expected
+    assert not nvml.is_open
+
+
+def test_a_machine_without_the_library_has_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert find_gpus(None) == []
