@@ -71,7 +71,8 @@ class Plan:
     """What a planner wants done, in order.
 
     Attributes:
-        actions: Writes and events. They are carried out in order; an error stops the rest and plans again.
+        actions: Writes and events. They are carried out in order; an error stops the rest and plans again. Creates of
+            one kind that follow each other may go out together.
         again_after_s: Plan this key again after so many seconds even if nothing changes; None: only on change.
         why: One line for the object's story, for people: why these actions.
     """

@@ -1,10 +1,13 @@
 """Carrying out a plan, so that doing it twice changes nothing more than doing it once.
 
-Actions are done in order; the first error ends it, and the worker plans again later. A write that the view says would
-change nothing is not sent. Each write leaves a ``Sighting``: the worker waits for them before it plans that key again.
+Actions are done in order, but for Creates of one kind that follow each other: they go out together. The first error
+ends it, and the worker plans again later. A write that the view says would change nothing is not sent. Each write
+leaves a ``Sighting``: the worker waits for them before it plans that key again.
 """
 
-from collections.abc import Mapping
+import asyncio
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +23,12 @@ from beamhall.kernel.objects import (
     metadata_of,
     uid_of,
 )
-from beamhall.kernel.plan import Create, Delete, Emit, Patch, Plan
+from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan
 from beamhall.runtime.events import EventRecorder
 from beamhall.runtime.views import Sighting, Views
+
+AT_ONCE = 16
+"""Creates of one plan that are under way together."""
 
 
 class NameTaken(Conflict):
@@ -64,9 +70,9 @@ class Hand:
         """Do what a plan says, and record its events after its writes."""
         report = Report()
         try:
-            for action in plan.actions:
-                if isinstance(action, Create):
-                    await self._create(action, report)
+            for creates, action in _steps(plan.actions):
+                if creates:
+                    await self._create_all(creates, report)
                 elif isinstance(action, Patch):
                     await self._patch(action, report)
                 elif isinstance(action, Delete):
@@ -87,6 +93,31 @@ class Hand:
         for key, sighting in report.sightings:
             self._views.caches[key.kind].end_sighting(key.namespace, key.name, sighting)
         report.sightings.clear()
+
+    async def _create_all(self, actions: Sequence[Create], report: Report) -> None:
+        """Make objects together: on one machine they share a commit, over HTTP they share the way."""
+        if len(actions) == 1:
+            await self._create(actions[0], report)
+            return
+        slots = asyncio.Semaphore(AT_ONCE)
+        reports = [Report() for _ in actions]
+
+        async def create(action: Create, own: Report) -> None:
+            async with slots:
+                try:
+                    await self._create(action, own)
+                except ApiError as err:
+                    own.error = err
+
+        async with asyncio.TaskGroup() as group:
+            for action, own in zip(actions, reports, strict=True):
+                group.create_task(create(action, own))
+        for own in reports:
+            report.done += own.done
+            report.sightings += own.sightings
+        for own in reports:
+            if own.error is not None:
+                raise own.error
 
     async def _create(self, action: Create, report: Report) -> None:
         key = key_of(action.kind, action.object)
@@ -169,6 +200,14 @@ class Hand:
         sighting = cache.begin_sighting(key.namespace, key.name)
         report.sightings.append((key, sighting))
         return sighting
+
+
+def _steps(actions: Sequence[Action]) -> Iterator[tuple[Sequence[Create], Action]]:
+    """Give the actions in order; neighbouring Creates of one kind as one step, which has them all and the first."""
+    together = itertools.groupby(actions, lambda action: action.kind if isinstance(action, Create) else id(action))
+    for _, group in together:
+        step = list(group)
+        yield [action for action in step if isinstance(action, Create)], step[0]
 
 
 def changes_nothing(obj: ReadOnlyObject, patch: Mapping[str, Any]) -> bool:

@@ -71,7 +71,7 @@ async def test_creating_twice_makes_one_with_its_type_written(scene: Scene) -> N
 @pytest.mark.parametrize("other", [None, {"metadata": {"name": "other", "namespace": "a", "uid": "other"}}])
 async def test_a_name_that_is_anothers_is_an_error_that_says_so(scene: Scene, other: Object | None) -> None:
     await scene.cluster.create(POD, pod(owner=other))
-    report = await scene.do(Create(POD, pod()), Create(POD, pod("y")))
+    report = await scene.do(Create(POD, pod()), Delete(key_of(POD, pod())))
     assert isinstance(report.error, NameTaken)
     assert "Pod a/x" in report.error.message
     assert len(scene.cluster.all(POD)) == 1
@@ -159,6 +159,20 @@ async def test_an_error_ends_the_plan_and_a_plan_of_which_nothing_was_done_tells
     report = await scene.do(emit, Create(POD, pod()))
     assert [text for _, text in report.done] == ["created Pod a/x", "event R: m"]
     assert len(scene.recorder._queue) == 1
+
+
+async def test_creates_of_one_kind_go_together_and_others_in_order(scene: Scene) -> None:
+    scene.cluster.failures = [unavailable("after"), unavailable("before")]
+    names = [f"p{number}" for number in range(40)]
+    service = {"metadata": {"name": "s", "namespace": "a"}}
+    report = await scene.do(*(Create(POD, pod(name)) for name in names), Create(SERVICE, service))
+    assert report.error is not None
+    assert len(scene.cluster.all(POD)) == 39
+    assert [key.name for key, _ in report.done] == names[2:]
+    assert scene.cluster.all(SERVICE) == []
+    again = await scene.do(*(Create(POD, pod(name)) for name in names), Create(SERVICE, service))
+    assert again.error is None
+    assert [str(key) for key, _ in again.done] == ["Pod a/p1", "Service a/s"]
 
 
 async def test_kinds_that_no_view_holds_can_be_written(scene: Scene) -> None:
