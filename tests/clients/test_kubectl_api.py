@@ -300,3 +300,26 @@ def test_discovery_and_explain(kubectl):
     assert "batch/v1" in kubectl("api-versions").split()
     assert "restartPolicy" in kubectl("explain", "pod.spec")
     assert "Server Version: v1.32" in kubectl("version")
+
+
+def test_a_kind_that_is_not_installed_is_named(kubectl):
+    text = "apiVersion: nothing.org/v1\nkind: Nothing\nmetadata: {name: one}\n"
+    failed = kubectl.run("create", "-f", "-", text=text)
+    assert 'no matches for kind "Nothing" in version "nothing.org/v1"' in failed.stderr
+
+
+def test_diff_run_expose_and_replace(kubectl, namespace):
+    kubectl("-n", namespace, "run", "web", "--image=python", "--port=80", "--expose")
+    assert kubectl("-n", namespace, "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}").startswith("127.")
+    text = kubectl("-n", namespace, "get", "pod", "web", "-o", "yaml")
+    assert kubectl("-n", namespace, "diff", "-f", "-", text=text) == ""
+    changed = text.replace("run: web", "run: web2")
+    assert "web2" in kubectl.run("-n", namespace, "diff", "-f", "-", text=changed).stdout
+    assert kubectl("-n", namespace, "replace", "-f", "-", text=changed) == "pod/web replaced\n"
+
+
+def test_deletion_in_three_ways(kubectl, namespace):
+    for cascade in ("background", "foreground", "orphan"):
+        kubectl("-n", namespace, "create", "job", cascade, "--image=python", "--", "true")
+        kubectl("-n", namespace, "delete", "job", cascade, f"--cascade={cascade}", "--timeout=20s")
+    assert kubectl("-n", namespace, "get", "jobs", "-o", "name") == ""

@@ -22,7 +22,7 @@ AllocateIp = Callable[[], str]
 
 _UPDATE = ("get", "patch", "update")
 _SUBRESOURCES: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "pods": {"log": ("get",), "binding": ("create",)},
+    "pods": {"log": ("get",), "binding": ("create",), "eviction": ("create",)},
     "namespaces": {"finalize": ("update",)},
 }
 _SELECTABLE: Mapping[str, frozenset[str]] = {

@@ -54,6 +54,7 @@ class Collector:
             Task, None
         ] = {}  # an ordered set: work for one object is done once, however often it is noticed
         self._wake = asyncio.Event()
+        self._alive: set[str] = set()  # uids of owners that were found; spares a look at each write of a dependant
         self._closing_namespaces: set[str] = set()
         self._closing_definitions: set[str] = set()
         for definition in core.store.list(CUSTOM_RESOURCE_DEFINITION.resource).items:
@@ -64,6 +65,8 @@ class Collector:
     def written(self, resource: Resource, obj: ReadOnlyObject, *, is_gone: bool) -> None:
         """Notice what follows from a durable write."""
         metadata = obj["metadata"]
+        if is_gone or metadata.get("deletionTimestamp"):
+            self._alive.discard(uid_of(obj))
         if resource.kind == CUSTOM_RESOURCE_DEFINITION:
             self._follow_definition(obj, is_gone=is_gone)
         task = Task(resource.name, namespace_of(obj), name_of(obj))
@@ -76,10 +79,14 @@ class Collector:
                 self._add(Task(CUSTOM_RESOURCE_DEFINITION.resource, "", resource.name))
             if metadata.get("ownerReferences"):
                 self._look_at_waiting_owners(obj)
-        elif metadata.get("ownerReferences") or metadata.get("deletionTimestamp"):
+        elif metadata.get("deletionTimestamp") or not self._has_all_owners(obj):
             self._add(task)
         elif namespace_of(obj) in self._closing_namespaces:  # made while its namespace was being closed
             self._add(Task(NAMESPACE.resource, "", namespace_of(obj)))
+
+    def _has_all_owners(self, obj: ReadOnlyObject) -> bool:
+        references = obj["metadata"].get("ownerReferences") or ()
+        return all(reference.get("uid") in self._alive for reference in references)
 
     def _add(self, task: Task) -> None:
         self._todo[task] = None
@@ -156,6 +163,7 @@ class Collector:
         """Delete an object whose owners are all gone; of one that has others left, drop the references to them."""
         references = obj["metadata"]["ownerReferences"]
         owners = [self._owner(obj, reference) for reference in references]
+        self._alive.update(uid_of(owner[1]) for owner in owners if owner is not None and not is_being_deleted(owner[1]))
         if None not in owners and not all(owner is not None and _waits(owner[1]) for owner in owners):
             return
         kept = [

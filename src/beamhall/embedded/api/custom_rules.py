@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from beamhall.embedded.api.builtin.durations import age
+from beamhall.embedded.api.builtin.metadata_validation import validate_metadata
 from beamhall.embedded.api.jsonpath import JsonPath
 from beamhall.embedded.api.resources import Check
 from beamhall.kernel.errors import Cause
@@ -58,12 +59,12 @@ class CustomRules:
         """Nothing: writers of custom kinds write all of them."""
 
     def validate_create(self, obj: ReadOnlyObject) -> Sequence[Cause]:
-        """Find where an object does not fit the schema."""
-        return self._schema.validate(obj)
+        """Find what is wrong with the metadata, and where an object does not fit the schema."""
+        return [*validate_metadata(self._kind, obj), *self._schema.validate(obj)]
 
     def validate_update(self, obj: ReadOnlyObject, old: ReadOnlyObject) -> Sequence[Cause]:
-        """Find where a changed object does not fit the schema."""
-        return self._schema.validate(obj)
+        """Find what is wrong with the metadata, and where a changed object does not fit the schema."""
+        return [*validate_metadata(self._kind, obj), *self._schema.validate(obj)]
 
     def validate_status(self, obj: ReadOnlyObject, old: ReadOnlyObject) -> Sequence[Cause]:
         """Find where an object with a changed status does not fit the schema."""

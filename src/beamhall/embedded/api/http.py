@@ -38,6 +38,8 @@ class KubernetesApp:
             await _refuse(scope, receive, send)
             return
         request = Request.of(scope, receive)
+        if request.method == "HEAD":  # the server leaves the body out
+            request.method = "GET"
         try:
             answer = await self._answer(request)
             if isinstance(answer, Stream):

@@ -70,13 +70,13 @@ def _check_metadata(metadata: Object) -> None:
             raise BadRequest(f"metadata.{field} must be a string")
     for field in ("labels", "annotations"):
         value = metadata.get(field)
-        if value is None:
+        if value is None or value == {}:  # an empty one is not written down, so that it makes no difference
             metadata.pop(field, None)
         elif not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise BadRequest(f"metadata.{field} must be a map of strings to strings; quote numbers and booleans")
     for field, kind in (("finalizers", str), ("ownerReferences", dict)):
         value = metadata.get(field)
-        if value is None:
+        if value is None or value == []:
             metadata.pop(field, None)
         elif not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
             raise BadRequest(f"metadata.{field} must be a list of {'strings' if kind is str else 'objects'}")

@@ -181,9 +181,12 @@ class Objects:
             case ("binding", "POST"):
                 body = await request.document()
                 await bind(self._api, user, where, body, _write_options(request))
-                return reply(
-                    {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
-                )
+                return _created()
+            case ("eviction", "POST"):
+                body = await request.document()
+                options = read_delete_options(body.get("deleteOptions") or {} if isinstance(body, dict) else {})
+                await self._api.delete_object(user, resource.kind, where, options)
+                return _created()
             case ("finalize", "PUT"):
                 obj = await _object_in(request, address, resource)
                 change = lambda _: obj  # noqa: E731
@@ -227,6 +230,10 @@ def _not_allowed(request: Request) -> MethodNotAllowed:
     return MethodNotAllowed(
         f"the server does not allow this method on the requested resource: {request.method} {request.path}"
     )
+
+
+def _created() -> Reply:
+    return reply({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 
 def _selection(request: Request, address: Address) -> Selection:

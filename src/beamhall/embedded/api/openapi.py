@@ -2,7 +2,8 @@
 
 Each document has the paths on which clients look for parameters (``fieldValidation`` above all) and the schemas of its
 kinds. Documents are made when first asked for and kept until the registry changes; making one of a large group takes
-some tens of milliseconds. OpenAPI v2 is served as a small JSON document without schemas: clients of this decade ask v3.
+some tens of milliseconds. OpenAPI v2 is served as a document without schemas: clients of this decade ask v3, and
+``kubectl`` looks into v2 only for kinds that v3 does not have, to find nothing.
 
 Source: KEP-2896 (OpenAPI v3), KEP-2885 (server-side validation).
 """
@@ -23,6 +24,9 @@ from beamhall.kernel.kinds import CONFIG_MAP
 
 Json = dict[str, Any]
 
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+# A gnostic ``Document``: swagger (field 1), info (2) with title and version, empty paths (8), empty definitions (9).
+_EMPTY_V2 = b"\x0a\x032.0\x12\x13\x0a\x08Beamhall\x12\x07v1.32.0\x42\x00\x4a\x00"
 _METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 _PATCHES = (
@@ -73,8 +77,10 @@ class OpenApi:
         return hashlib.sha256(mark.encode()).hexdigest()[:32].upper()
 
     def _version_2(self, accept: str) -> Reply:
+        if _V2_PROTOBUF in accept:
+            return Reply(_EMPTY_V2, media_type=_V2_PROTOBUF.replace("@", "."))
         if accept and "json" not in accept and "*/*" not in accept:
-            raise NotAcceptable("OpenAPI v2 is served as application/json only; ask /openapi/v3 for schemas")
+            raise NotAcceptable("OpenAPI v2 is served as JSON and as protobuf only; ask /openapi/v3 for schemas")
         return reply({
             "swagger": "2.0",
             "info": {"title": "Beamhall", "version": "v1.32.0"},

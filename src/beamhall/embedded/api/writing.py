@@ -193,7 +193,7 @@ class Writing:
         for admission in self._core.admissions:
             await admission.admit(operation)
         validate = rules.validate_status if subresource == "status" else rules.validate_update
-        _refuse_if(resource, new, validate(new, old))
+        _refuse_if(resource, new, [*_late_finalizers(new, old), *validate(new, old)])
         if resource.bumps_generation and _differs_in_substance(resource, new, old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
@@ -241,9 +241,24 @@ def _check_preconditions(resource: Resource, new: ReadOnlyObject, old: ReadOnlyO
             current["name"],
             f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.get('uid')}",
         )
+    for field in ("name", "namespace"):
+        if wanted.get(field) and wanted[field] != current.get(field, ""):
+            message = f"Invalid value: {wanted[field]!r}: field is immutable"
+            _refuse_if(resource, old, [Cause("FieldValueInvalid", message, f"metadata.{field}")])
     revision = wanted.get("resourceVersion")
     if revision and str(revision) != current["resourceVersion"]:
         raise conflict(resource, current["name"])
+
+
+def _late_finalizers(new: ReadOnlyObject, old: ReadOnlyObject) -> Sequence[Cause]:
+    """Find finalizers that came after the deletion was asked for: nobody would wait for them with certainty."""
+    if not is_being_deleted(old):
+        return ()
+    late = set(new["metadata"].get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
+    if not late:
+        return ()
+    message = f"Forbidden: no new finalizers can be added if the object is being deleted, found {sorted(late)}"
+    return (Cause("FieldValueForbidden", message, "metadata.finalizers"),)
 
 
 def _only_part(resource: Resource, new: Object, old: Object, subresource: str) -> Object:

@@ -281,3 +281,13 @@ async def test_binding(http, client):
     assert (await client.get(POD, "p", "default"))["spec"]["nodeName"] == "n"
     answer = await http.post(PODS + "/p/binding", json={"target": {"kind": "Node", "name": "m"}})
     assert answer.status_code == 409
+
+
+async def test_eviction(http, client):
+    await client.create(POD, pod())
+    assert (await http.post(PODS + "/p/eviction", json={"metadata": {"name": "p"}})).status_code == 201
+    assert (await http.get(PODS + "/p")).status_code == 404
+
+
+async def test_head_is_get_without_a_body(http):
+    assert (await http.head("/readyz")).status_code == 200

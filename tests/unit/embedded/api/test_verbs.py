@@ -345,3 +345,31 @@ async def test_another_start_serves_what_was_stored(tmp_path, clock):
         made = await LocalClient(first, ADMIN).create(CONFIG_MAP, config_map())
     async with running_api(tmp_path, clock) as second:
         assert await LocalClient(second, ADMIN).get(CONFIG_MAP, "c", "default") == made
+
+
+async def test_names_cannot_be_patched_away(client):
+    await client.create(CONFIG_MAP, config_map())
+    with pytest.raises(Invalid, match="immutable"):
+        await client.patch(CONFIG_MAP, "c", "default", {"metadata": {"name": "other"}})
+    with pytest.raises(Invalid, match="immutable"):
+        await client.patch(CONFIG_MAP, "c", "default", {"metadata": {"namespace": "kube-system"}})
+
+
+async def test_no_finalizer_comes_after_the_deletion(client):
+    await client.create(CONFIG_MAP, config_map(finalizers=["example.org/held"]))
+    await client.delete(CONFIG_MAP, "c", "default")
+    with pytest.raises(Invalid, match="no new finalizers"):
+        await client.patch(CONFIG_MAP, "c", "default", {"metadata": {"finalizers": ["example.org/held", "a.org/b"]}})
+
+
+async def test_empty_maps_of_metadata_make_no_difference(client):
+    made = await client.create(CONFIG_MAP, config_map(labels={}, annotations=None, finalizers=[]))
+    assert set(made["metadata"]) == {"name", "namespace", "uid", "creationTimestamp", "resourceVersion"}
+    assert await client.patch(CONFIG_MAP, "c", "default", {"metadata": {"annotations": {}}}) == made
+
+
+async def test_labels_of_custom_kinds_are_checked_too(client, toys):
+    obj = toy()
+    obj["metadata"]["labels"] = {"not a key": "x"}
+    with pytest.raises(Invalid, match=r"metadata\.labels"):
+        await client.create(toys, obj)
