@@ -3,12 +3,14 @@ import sys
 import time
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from beamhall.embedded.agent.agent import Agent
+from beamhall.embedded.agent.sandbox import Sandboxes, detect_capabilities
 from beamhall.embedded.agent.settings import AgentSettings, BackOff
 from beamhall.kernel.errors import NotFound
 from beamhall.kernel.kinds import POD
@@ -80,9 +82,12 @@ def settings():
     )
 
 
+CAPABILITIES = cache(detect_capabilities)  # takes a process, so it is found out once
+
+
 @asynccontextmanager
 async def running(cluster, catalog, directory, settings):
-    agent = Agent(cluster, catalog, directory, settings, RealClock())
+    agent = Agent(cluster, catalog, directory, settings, RealClock(), Sandboxes(capabilities=CAPABILITIES()))
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(agent.run())
         await agent.wait_ready()

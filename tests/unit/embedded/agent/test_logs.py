@@ -69,6 +69,6 @@ async def test_an_image_that_cannot_be_had_is_why_there_is_no_log(agent, cluster
     await cluster.create(POD, pod_of("one", "true", image="strange"))
     subject = await cluster.until(lambda: (p := cluster.pod("one")).get("status", {}).get("containerStatuses") and p)
     with pytest.raises(
-        BadRequest, match="is waiting to start: (trying and failing to pull image|image can't be pulled)"
+        BadRequest, match=r"is waiting to start: (trying and failing to pull image|image can't be pulled)"
     ):
         await text_of(agent, subject)
