@@ -26,7 +26,5 @@ def missing_fields(definition: str, value: Mapping[str, Any], path: str) -> Iter
 def _parts(field: Field, value: Any, path: str) -> Iterator[tuple[Any, str]]:
     if field.shape == "[]":
         yield from ((item, f"{path}[{number}]") for number, item in enumerate(value))
-    elif field.shape == "{}":
-        yield from ((item, f"{path}[{key}]") for key, item in value.items())
     else:
         yield value, path

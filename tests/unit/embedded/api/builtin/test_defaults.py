@@ -127,6 +127,16 @@ def test_container(field, given, made):
             {"name": "v", "secret": {"secretName": "s", "defaultMode": 256}},
             {"name": "v", "secret": {"secretName": "s", "defaultMode": 256}},
         ),
+        (
+            {"name": "v", "downwardAPI": {"items": [{"path": "p", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+            {
+                "name": "v",
+                "downwardAPI": {
+                    "defaultMode": 420,
+                    "items": [{"path": "p", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}],
+                },
+            },
+        ),
         ({"name": "v", "hostPath": {"path": "/"}}, {"name": "v", "hostPath": {"path": "/", "type": ""}}),
         (
             {"name": "v", "persistentVolumeClaim": {"claimName": "c"}},
@@ -251,6 +261,14 @@ def test_a_job_with_its_own_selector_keeps_it():
     prepare_create(kinds.JOB, job)
     assert job["spec"]["selector"] == {"matchLabels": {"a": "b"}}
     assert job["spec"]["template"] == {}
+
+
+def test_an_update_makes_no_template_where_there_is_none():
+    old: dict[str, Any] = {"metadata": {"name": "j", "uid": "u"}, "spec": {"template": {}}}
+    prepare_create(kinds.JOB, old)
+    new: dict[str, Any] = {"spec": {}}
+    prepare_update(kinds.JOB, new, old)
+    assert new["spec"] == {"selector": old["spec"]["selector"]}
 
 
 def test_an_applied_job_keeps_the_labels_and_the_selector_that_were_generated():

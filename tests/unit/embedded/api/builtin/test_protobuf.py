@@ -263,6 +263,7 @@ def test_other_readers():
         "acquireTime": "1970-01-01T00:00:01.000005Z",
         "holderIdentity": "me",
     }
+    assert _metadata(field(8, field(2, 5))) == {"creationTimestamp": "1970-01-01T00:00:00Z"}
     policy = field(1, field(1, "FailJob") + field(2, field(3, varint(1) + varint(300)) + field(3, 7)))
     job = decode(envelope("batch/v1", "Job", field(2, field(11, policy))))
     assert job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"] == {"values": [1, 300, 7]}

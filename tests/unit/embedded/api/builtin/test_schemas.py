@@ -133,7 +133,21 @@ POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
         ({"priority": 1 << 31}, [], ["spec.priority: Invalid value: 2147483648: must be an integer of 32 bits"]),
         ({"priority": True}, [], ["spec.priority: Invalid value: a boolean: must be an integer of 32 bits"]),
         ({"priority": 1.5}, [], ["spec.priority: Invalid value: 1.5: must be an integer of 32 bits"]),
-        ({"activeDeadlineSeconds": 1 << 40}, [], []),
+        ({"activeDeadlineSeconds": 1 << 40, "priority": -(1 << 31)}, [], []),
+        ({"activeDeadlineSeconds": (1 << 63) - 1, "priority": (1 << 31) - 1}, [], []),
+        (
+            {"activeDeadlineSeconds": 1 << 63},
+            [],
+            ["spec.activeDeadlineSeconds: Invalid value: 9223372036854775808: must be an integer of 64 bits"],
+        ),
+        (
+            {"containers": [{"livenessProbe": {"httpGet": {"port": 1 << 31}}}]},
+            [],
+            [
+                "spec.containers[0].livenessProbe.httpGet.port: Invalid value: 2147483648: "
+                "must be an integer or a string"
+            ],
+        ),
         (
             {"nodeSelector": {"a": 1}},
             [],

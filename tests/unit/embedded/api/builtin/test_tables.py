@@ -32,6 +32,14 @@ FIVE_MINUTES_AGO = "2026-01-02T02:59:05Z"
         (49 * 3600, "2d1h"),
         (8 * 86400 + 3600, "8d"),
         (729 * 86400, "729d"),
+        (3 * 3600 + 1, "3h"),
+        (8 * 3600 - 1, "7h59m"),
+        (48 * 3600 - 1, "47h"),
+        (8 * 86400 - 1, "7d23h"),
+        (730 * 86400 - 1, "729d"),
+        (8 * 365 * 86400 - 1, "7y364d"),
+        (8 * 365 * 86400, "8y"),
+        (9 * 365 * 86400, "9y"),
         (730 * 86400, "2y"),
         (740 * 86400, "2y10d"),
         (8 * 365 * 86400 + 86400, "8y"),
@@ -106,7 +114,11 @@ LAST = {"lastState": {"terminated": {"exitCode": 1, "finishedAt": FIVE_MINUTES_A
             ["1/2", "Running", "0"],
         ),
         (
-            {"phase": "Running", "containerStatuses": [_ended("a", 0, "Completed"), _running("b")]},
+            {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "False"}, {"type": "Initialized", "status": "True"}],
+                "containerStatuses": [_ended("a", 0, "Completed"), _running("b")],
+            },
             ["1/2", "NotReady", "0"],
         ),
         (

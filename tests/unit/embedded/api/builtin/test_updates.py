@@ -84,6 +84,18 @@ def _set(obj, path, value):
             {"spec/completions": 2, "spec/parallelism": 2},
             [],
         ),
+        (
+            kinds.JOB,
+            {"spec": {"template": TEMPLATE, "completionMode": "Indexed", "completions": 1}},
+            {"spec/completions": 2},
+            ["spec.completions: Invalid value: 2: field is immutable"],
+        ),
+        (
+            kinds.JOB,
+            {"spec": {"template": TEMPLATE, "completions": 2, "parallelism": 2}},
+            {"spec/completions": 3, "spec/parallelism": 3},
+            ["spec.completions: Invalid value: 3: field is immutable"],
+        ),
         (kinds.JOB, {"spec": {"template": TEMPLATE}}, {"spec/selector": {}}, ["spec.selector: Invalid"]),
         (
             kinds.JOB,

@@ -123,6 +123,18 @@ def test_a_good_pod():
             {"initContainers": [{"name": "i", "image": "i", "livenessProbe": {"exec": {"command": ["a"]}}}]},
             ["spec.initContainers[0].livenessProbe: Forbidden"],
         ),
+        (
+            {"initContainers": [{"name": "i", "image": "i", "restartPolicy": "Foo"}]},
+            ["spec.initContainers[0].restartP"],
+        ),
+        (
+            {
+                "initContainers": [
+                    {"name": "i", "image": "i", "restartPolicy": "Always", "livenessProbe": {"tcpSocket": {"port": 1}}}
+                ]
+            },
+            [],
+        ),
         ({"serviceAccountName": "A"}, ['spec.serviceAccountName: Invalid value: "A"']),
     ],
 )
@@ -149,6 +161,8 @@ def _expect(found, starts):
         ({"restartPolicy": "Always"}, ["restartPolicy: Forbidden"]),
         ({"ports": [{}]}, ["ports[0].containerPort: Required value"]),
         ({"ports": [{"containerPort": 0}]}, ["ports[0].containerPort: Invalid value: 0: must be between 1 and 65535"]),
+        ({"ports": [{"containerPort": 1}, {"containerPort": 65535, "hostPort": 65535}]}, []),
+        ({"ports": [{"containerPort": 1, "hostPort": 65536}]}, ["ports[0].hostPort: Invalid"]),
         ({"ports": [{"containerPort": 70000}]}, ["ports[0].containerPort: Invalid value: 70000"]),
         ({"ports": [{"containerPort": 1, "protocol": "ICMP"}]}, ["ports[0].protocol: Unsupported value"]),
         ({"ports": [{"containerPort": 1, "name": "a_b"}]}, ['ports[0].name: Invalid value: "a_b"']),
@@ -185,6 +199,7 @@ def _expect(found, starts):
         ),
         ({"resources": {"limits": {"cpu": "much"}}}, ["resources.limits[cpu]", "resources.requests[cpu]"]),
         ({"resources": {"requests": {"memory": "-1"}}}, ['resources.requests[memory]: Invalid value: "-1"']),
+        ({"resources": {"limits": {"a b/c": "1"}}}, ["resources.limits[a b/c]: Inv", "resources.requests[a b/c]: Inv"]),
         ({"resources": {"requests": {"gpu": "1"}}}, ['resources.requests[gpu]: Invalid value: "gpu"']),
         (
             {"resources": {"requests": {"nvidia.com/gpu": "1"}}},
@@ -234,7 +249,10 @@ TEMPLATE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "ima
             {"completionMode": "Indexed", "parallelism": 2},
             ["spec.completions: Required value: when completion mode is Indexed"],
         ),
-        ({"completionMode": "Indexed", "completions": 2}, []),
+        ({"completionMode": "Indexed", "completions": 2, "parallelism": 100_000}, []),
+        ({"completionMode": "Indexed", "completions": 2, "parallelism": 100_001}, ["spec.parallelism: Invalid value"]),
+        ({"parallelism": 100_001}, []),
+        ({"backoffLimitPerIndex": 1}, ["spec.backoffLimitPerIndex: Invalid value"]),
         ({"podReplacementPolicy": "Never"}, ["spec.podReplacementPolicy: Unsupported value"]),
         (
             {"template": {"spec": TEMPLATE["spec"] | {"restartPolicy": "Always"}}},
@@ -348,6 +366,7 @@ def test_other_kinds(kind, obj, lines):
         ({"annotations": {"a": "x" * (256 << 10)}}, ["metadata.annotations: "]),
         ({"finalizers": ["a b"]}, ["metadata.finalizers[0]: Invalid"]),
         ({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]}, ["metadata.ownerReferences[0].uid"]),
+        ({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": True}]}, []),
         (
             {
                 "ownerReferences": [
@@ -367,6 +386,13 @@ def test_status(phase, count):
     obj = {"metadata": META, "status": {"phase": phase}}
     assert len(validate_status(kinds.POD, obj, obj)) == count
     assert validate_status(kinds.JOB, obj, obj) == []
+
+
+def test_long_values_are_shown_shortened():
+    [line] = _lines(validate_create(kinds.CONFIG_MAP, {"metadata": META | {"name": "A" * 5000}}))
+    assert 500 < len(line) < 900
+    [line] = _lines(validate_create(kinds.CONFIG_MAP, {"metadata": META | {"name": "A" * 498}}))
+    assert f'"{"A" * 498}"' in line
 
 
 def test_summary():
