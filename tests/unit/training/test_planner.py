@@ -137,6 +137,24 @@ def test_a_stale_view_makes_and_counts_nothing_twice() -> None:
     assert '"j-worker-1":[1,' in run.job["metadata"]["annotations"]["training.beamhall/restarts"]
 
 
+def test_a_failed_pod_that_is_still_there_is_counted_once() -> None:
+    run = Run(tf_job({"Worker": 2}, restart="ExitCode", run_policy={"backoffLimit": 1}))
+    run.start()
+    run.end("j-worker-1", 137)
+    del run.pod("j-worker-1")["metadata"]["deletionTimestamp"]  # as if the deletion had not been carried out
+    run.settle()
+    assert run.conditions == ["Created=True", "Restarting=True"]
+    assert "deletionTimestamp" in run.pod("j-worker-1")["metadata"]
+
+
+def test_success_is_written_once() -> None:
+    run = Run(tf_job())
+    run.start()
+    run.pod("j-worker-0")["status"]["phase"] = "Succeeded"
+    plans = run.world.settle(run.planner.plan, TF_JOB, "j")
+    assert [len(plan.actions) for plan in plans] == [2, 0], "the status and its event"
+
+
 def test_replacements_are_made_ever_later_as_by_a_kubelet() -> None:
     run = Run(tf_job({"Worker": 2}, restart="ExitCode"))
     waits = []
@@ -169,6 +187,7 @@ def test_backoff_limit_counts_pods_made_anew(limit: int, n_kills: int) -> None:
     run.end("j-worker-1", 137)
     assert run.conditions[-1] == "Failed=True"
     assert run.message == "TFJob ns/j has failed because it has reached the specified backoff limit"
+    assert "deletionTimestamp" not in run.pod("j-worker-1")["metadata"], "the last failure stays, with its log"
 
 
 @pytest.mark.parametrize(

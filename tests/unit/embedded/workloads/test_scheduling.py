@@ -170,6 +170,15 @@ def test_a_group_starts_whole_or_holds_nothing() -> None:
     assert schedule(world).actions == ()
 
 
+def test_what_a_group_gives_back_is_there_for_the_next() -> None:
+    members = [pod(f"p{i}", cpu="1", group="g") for i in range(3)]
+    world = World(node(cpu="2"), pod_group(members=3), *members)
+    world.advance(1)
+    world.put(*pod("single", cpu="1"))
+    schedule(world)
+    assert bindings(world) == {"single": "n"}
+
+
 def test_two_groups_never_hold_half_each() -> None:
     members = [pod(f"{g}{i}", cpu="1", group=g) for g in "ab" for i in range(2)]
     world = World(node(cpu="3"), pod_group("a", members=2), pod_group("b", members=2), *members)
