@@ -291,6 +291,8 @@ def test_job(spec, lines):
             {"spec": {"ports": [{"port": 0}]}},
             ["spec.ports[0].port: Invalid value: 0", "spec.ports[0].targetPort: Invalid"],
         ),
+        (kinds.SERVICE, {"spec": {"ports": [{"port": 65535}]}}, []),
+        (kinds.SERVICE, {"spec": {"ports": [{"port": 65536, "targetPort": 1}]}}, ["spec.ports[0].port: Invalid"]),
         (kinds.SERVICE, {"spec": {"ports": [{}]}}, ["spec.ports[0].port: Required value"]),
         (
             kinds.SERVICE,
