@@ -55,6 +55,7 @@ class Zygote:
         self._start_limit_s = start_limit_s
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._is_ready = False
         self._starting = asyncio.Lock()
         self._orders = asyncio.Semaphore(_ORDERS_AT_ONCE)
 
@@ -74,18 +75,21 @@ class Zygote:
                 return
             await self._end()
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs:
-                try:
-                    self._process = await asyncio.to_thread(self._spawn, theirs.fileno())
-                except OSError as error:
-                    ours.close()
-                    raise ZygoteFailed(f"cannot run {self._command[0]}: {error.strerror}") from error
             ours.setblocking(False)
             self._channel = ours
-            problem = await self._problem(ours)
+            problem = "it was not awaited"
+            try:
+                with theirs:
+                    self._process = await asyncio.to_thread(self._spawn, theirs.fileno())
+                problem = await self._problem(ours)
+            except OSError as error:
+                problem = f"cannot run {self._command[0]}: {error.strerror}"
+            finally:
+                if problem:
+                    await self._end()
             if problem:
-                await self._end()
                 raise ZygoteFailed(problem)
+            self._is_ready = True
 
     def _spawn(self, fd: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -103,10 +107,12 @@ class Zygote:
         try:
             async with asyncio.timeout(self._start_limit_s):
                 data = await asyncio.get_running_loop().sock_recv(channel, _HELLO_BYTES)
-        except (TimeoutError, OSError):
+        except TimeoutError:
+            return f"it took more than {self._start_limit_s:g} s to import {self._modules}"
+        except OSError:
             data = b""
         if not data:
-            return f"it ended, or took more than {self._start_limit_s:g} s, while it imported {self._modules}"
+            return f"it ended while it imported {self._modules}"
         return str(json.loads(data)["problem"])
 
     async def request(self, order: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -161,9 +167,12 @@ class Zygote:
     async def _end(self) -> None:
         process, self._process = self._process, None
         channel, self._channel = self._channel, None
+        was_ready, self._is_ready = self._is_ready, False
         if channel is not None:
             channel.close()
         if process is not None:
+            if not was_ready:
+                process.kill()  # it imports, and would not see for long that nobody waits
             await asyncio.to_thread(_wait, process)
 
 

@@ -24,6 +24,7 @@ _ANY6 = bytes(16)
 _LOOPBACK6 = bytes(15) + b"\x01"
 _IPV6_FREEBIND = 78
 _ADDRESS_BYTES_LIMIT = 128
+_CALLS_IN_A_ROW = 64
 _LISTENING = ("0A", "07")  # TCP in LISTEN; UDP, which has only this state
 
 
@@ -132,8 +133,8 @@ class Proxy:
         self._poll.register(fd, select.POLLIN)
 
     def serve(self) -> bool:
-        """Answer the calls that wait now. False when the container is gone, and the listener with it."""
-        while True:
+        """Answer the calls that wait now, but not without end. False when the container is gone, with its listener."""
+        for _ in range(_CALLS_IN_A_ROW):
             ready = self._poll.poll(0)
             if not ready:
                 return True
@@ -145,6 +146,7 @@ class Proxy:
                     seccomp.answer(self.fd, call, self._do(call))
             except OSError:
                 return False
+        return True
 
     def _do(self, call: seccomp.Call) -> int | None:
         """Do one call. Gives its errno, or None: let the kernel do it."""

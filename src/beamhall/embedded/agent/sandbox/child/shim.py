@@ -250,7 +250,7 @@ class Shim:
         """Kill what must be dead by now."""
         if self._wait_status is not None:
             if self._has_children:
-                kill_descendants(os.getpid())
+                kill_children()
         elif self._deadline is not None and time.monotonic() >= self._deadline:
             self._deadline = None
             os.kill(self._container, signal.SIGKILL)
@@ -316,10 +316,12 @@ def _nothing(_number: int, _frame: object) -> None:
     """Be a handler, so that the signal writes to the wake-up pipe."""
 
 
-def kill_descendants(pid: int) -> None:
-    """Send SIGKILL to everything below a process."""
-    for child in linux.children(pid):
-        kill_descendants(child)
+def kill_children() -> None:
+    """Send SIGKILL to all children of this process.
+
+    Their own children are then its children, and are next. Only a parent can be sure that a pid is still its child's.
+    """
+    for child in linux.children(os.getpid()):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(child, signal.SIGKILL)
 
