@@ -62,6 +62,12 @@ def test_good_jobs(job: dict[str, Any]) -> None:
     assert validate_tfjob(job) == []
 
 
+def test_a_bad_job_from_before_can_lose_its_finalizer() -> None:
+    old = tf_job({"Boss": 1})
+    old["metadata"]["finalizers"] = ["f"]
+    assert validate_tfjob(tf_job({"Boss": 1}), old) == []
+
+
 @pytest.mark.parametrize(
     ("before", "after", "field"),
     [
