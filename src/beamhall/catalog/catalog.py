@@ -51,7 +51,7 @@ class Catalog:
 
     def __init__(self, data_dir: Path, files: Sequence[Path]) -> None:
         self._files = tuple(files)
-        self._directory = data_dir / "environments"
+        self._directory = data_dir.absolute() / "environments"
         self._preparation = Preparation(self._directory)
         self._stamps = [_stamp(file) for file in self._files]
         self._documents = [read_document(file) for file in self._files]
@@ -237,9 +237,8 @@ def _write_image(file: Path, lock: Path, image: Image) -> Document:
                 new.flush()
                 os.fsync(new.fileno())
             Path(draft).replace(file)
-        except BaseException:
+        finally:
             Path(draft).unlink(missing_ok=True)
-            raise
     return before
 
 

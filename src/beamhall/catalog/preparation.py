@@ -101,9 +101,9 @@ class Preparation:
             try:
                 await _install(environment, prefix, lock, say)
                 await asyncio.to_thread(_complete, environment, prefix)
-            except BaseException:
-                await asyncio.to_thread(_clear, prefix)
-                raise
+            finally:
+                if not self.is_ready(environment):
+                    await asyncio.to_thread(_clear, prefix)
             say(f"environment {environment.name} is ready after {loop.time() - began:.1f} s")
 
 

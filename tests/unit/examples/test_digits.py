@@ -1,0 +1,152 @@
+"""The digits example: who a process is, and the whole job with the real TensorFlow."""
+
+import importlib.util
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from beamhall.catalog.catalog import Catalog
+
+DIGITS = Path(__file__).resolve().parents[3] / "examples" / "digits"
+CLUSTER = {"ps": ["j-ps-0.ns.svc:2222"], "worker": ["j-worker-0.ns.svc:2222", "j-worker-1.ns.svc:2222"]}
+
+
+def load() -> ModuleType:
+    """Load the example's pure module; the package itself is no part of Beamhall, and another test has its name."""
+    spec = importlib.util.spec_from_file_location("digits_cluster", DIGITS / "trainer" / "cluster.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+cluster = load()
+
+
+def read(type_: str, index: int, hosts: dict[str, Any]) -> Any:
+    config = {"cluster": hosts, "task": {"type": type_, "index": index}, "environment": "cloud"}
+    return cluster.read_task({"TF_CONFIG": json.dumps(config)})
+
+
+@pytest.mark.parametrize("environ", [{}, {"TF_CONFIG": " "}])
+def test_without_tf_config_it_trains_alone(environ: dict[str, str]) -> None:
+    task = cluster.read_task(environ)
+    assert (task.is_alone, task.is_lead, task.name) == (True, True, "worker 0")
+    assert (list(task.trainers), list(task.slots)) == ([("worker", 0)], [0])
+
+
+@pytest.mark.parametrize(
+    ("type_", "index", "hosts", "is_lead", "slot"),
+    [
+        ("worker", 0, CLUSTER, True, 0),
+        ("worker", 1, CLUSTER, False, 1),
+        ("chief", 0, {**CLUSTER, "chief": ["c:1"]}, True, 0),
+        ("master", 0, {**CLUSTER, "master": ["c:1"]}, True, 0),
+        ("worker", 0, {**CLUSTER, "chief": ["c:1"]}, False, 1),
+        ("worker", 1, {**CLUSTER, "chief": ["c:1"]}, False, 2),
+        ("worker", 7, {"ps": ["p:1"], "worker": {"7": "w:1"}}, False, 7),
+        ("worker", 0, {"ps": ["p:1"], "worker": {"0": "w:1"}}, True, 0),
+    ],
+)
+def test_one_process_leads_and_each_has_its_row(
+    type_: str, index: int, hosts: dict[str, Any], is_lead: bool, slot: int
+) -> None:
+    task = read(type_, index, hosts)
+    assert (task.is_alone, task.is_lead, task.slot) == (False, is_lead, slot)
+
+
+def test_the_shares_of_all_trainers_are_the_whole_data() -> None:
+    hosts = {**CLUSTER, "chief": ["c:1"]}
+    tasks = [read("chief", 0, hosts), read("worker", 0, hosts), read("worker", 1, hosts)]
+    shares = [set(cluster.share_of(100, task)) for task in tasks]
+    assert set.union(*shares) == set(range(100))
+    assert sum(len(share) for share in shares) == 100
+    assert len(cluster.share_of(100, read("worker", 7, {"ps": ["p:1"], "worker": {"7": "w:1"}}))) == 100
+
+
+def test_a_run_has_one_name_in_all_its_processes_and_another_has_another() -> None:
+    assert read("worker", 0, CLUSTER).run == read("ps", 0, CLUSTER).run
+    assert read("worker", 0, {**CLUSTER, "ps": ["other:1"]}).run != read("worker", 0, CLUSTER).run
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"cluster": 1, "task": {"type": "worker", "index": 0}}', "cannot be read"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', "add PS"),
+    ],
+)
+def test_a_tf_config_that_cannot_work_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cluster.read_task({"TF_CONFIG": text})
+
+
+def test_the_manifest_has_the_shape_that_users_know() -> None:
+    claim, job = yaml.safe_load_all((DIGITS / "tfjob.yaml").read_text())
+    replicas = job["spec"]["tfReplicaSpecs"]
+    assert {name: spec["replicas"] for name, spec in replicas.items()} == {"PS": 1, "Worker": 2}
+    for spec in replicas.values():
+        (container,) = spec["template"]["spec"]["containers"]
+        assert (container["name"], spec["restartPolicy"]) == ("tensorflow", "OnFailure")
+        assert container["command"][:3] == ["python", "-m", "trainer.task"]
+    (volume,) = replicas["Worker"]["template"]["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["metadata"]["namespace"] == job["metadata"]["namespace"]
+
+
+def free_addresses(n: int) -> list[str]:
+    """Give addresses that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    return addresses
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+async def test_two_workers_and_a_parameter_server_train_a_good_network(tmp_path: Path) -> None:
+    catalog = Catalog.load(tmp_path)
+    prepared = await catalog.prepare(catalog.find("tensorflow"), print)
+    server, *workers = free_addresses(3)
+    hosts = {"ps": [server], "worker": workers}
+    running = {}
+    for type_, index in (("ps", 0), ("worker", 0), ("worker", 1)):
+        config = {"cluster": hosts, "task": {"type": type_, "index": index}, "environment": "cloud"}
+        env = {**os.environ, **prepared.env, "TF_CONFIG": json.dumps(config), "MODEL_DIR": str(tmp_path / "model")}
+        with (tmp_path / f"{type_}-{index}.log").open("w") as output:
+            command = [str(prepared.python), "-m", "trainer.task", "--batch_size=32", "--training_steps=1000"]
+            running[type_, index] = subprocess.Popen(
+                command, cwd=DIGITS, env=env, stdout=output, stderr=subprocess.STDOUT, text=True
+            )
+    try:
+        codes = [running["worker", i].wait(timeout=300) for i in (0, 1)]
+        is_serving = running["ps", 0].poll() is None
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+    log = (tmp_path / "worker-0.log").read_text()
+    assert (codes, is_serving) == ([0, 0], True), log
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
+    assert metrics["accuracy"] > 0.94
+    assert f"held-out accuracy: {metrics['accuracy']:.4f}" in log
+    assert f"saved model: {tmp_path / 'model' / 'saved_model'}" in log
+    assert min(metrics["steps_by_worker"].values()) > 100
+    assert sum(metrics["steps_by_worker"].values()) in (1000, 1001)
+    assert (tmp_path / "model" / "saved_model" / "saved_model.pb").exists()
+    other = (tmp_path / "worker-1.log").read_text()
+    assert re.search(r"^step 1000/1000 loss \d\.\d\d accuracy \d\.\d\d worker 1$", other, re.M), other
