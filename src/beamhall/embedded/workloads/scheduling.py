@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from beamhall.embedded.workloads.nodes import Node, explain, obstacle, read_nodes
@@ -283,6 +284,7 @@ def _refuse(run: _Pass, pod: ReadOnlyObject, message: str) -> None:
     run.actions.append(Emit(POD, pod, "FailedScheduling", message, "Warning"))
 
 
+@lru_cache(maxsize=1024)
 def _words(message: str) -> str:
     """Give a message without its figures, which change whenever any Pod starts or ends."""
     return _FIGURES.sub("#", message)
