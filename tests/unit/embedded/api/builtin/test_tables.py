@@ -315,6 +315,25 @@ CELLS = [
         },
         ["5m", "Warning", "Why", "pod/p", "", "agent, here", "what", "60m", 3, "x"],
     ),
+    (
+        kinds.PERSISTENT_VOLUME,
+        {
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadOnlyMany"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "claimRef": {"namespace": "n", "name": "c"},
+            },
+            "status": {"phase": "Bound"},
+        },
+        ["x", "1Gi", "ROX", "Retain", "Bound", "n/c", "", "<unset>", "", "60m", "<unset>"],
+    ),
+    (kinds.EVENT, {"eventTime": AN_HOUR_AGO}, ["60m", "", "", "/", "", "", "", "60m", 1, "x"]),
+    (
+        kinds.EVENT,
+        {"firstTimestamp": AN_HOUR_AGO, "series": {"count": 7, "lastObservedTime": FIVE_MINUTES_AGO}},
+        ["5m", "", "", "/", "", "", "", "60m", 7, "x"],
+    ),
     (kinds.LEASE, {"spec": {"holderIdentity": "me"}}, ["x", "me", "60m"]),
     (kinds.CUSTOM_RESOURCE_DEFINITION, {}, ["x", AN_HOUR_AGO]),
     (PRIORITY_CLASS, {"value": 5}, ["x", 5, False, "60m", ""]),

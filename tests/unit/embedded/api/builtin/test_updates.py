@@ -141,7 +141,13 @@ def _set(obj, path, value):
             {"spec/resources/requests/storage": "1Mi"},
             ["spec.resources.requests.storage: Forbidden: field can not be less than previous value"],
         ),
-        (kinds.PERSISTENT_VOLUME_CLAIM, CLAIM, {"spec/volumeName": "v"}, []),
+        (kinds.PERSISTENT_VOLUME_CLAIM, CLAIM, {"spec/volumeName": "v", "spec/storageClassName": "s"}, []),
+        (
+            kinds.PERSISTENT_VOLUME_CLAIM,
+            {"spec": CLAIM["spec"] | {"volumeName": "v"}},
+            {"spec/volumeName": "w"},
+            ["spec: Forbidden: spec is immutable after creation"],
+        ),
         (
             kinds.PERSISTENT_VOLUME_CLAIM,
             CLAIM,

@@ -88,6 +88,19 @@ def test_a_good_pod():
             ["spec.volumes[0].configMap: Forbidden: may not specify more than 1 volume type"],
         ),
         ({"volumes": [{"name": "v", "configMap": {}}]}, ["spec.volumes[0].configMap.name: Required value"]),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "s", "defaultMode": 0o777}}]}, []),
+        (
+            {"volumes": [{"name": "v", "secret": {"secretName": "s", "defaultMode": 0o1000}}]},
+            ["spec.volumes[0].secret.defaultMode: Invalid value: 512: must be between 0 and 511, inclusive"],
+        ),
+        (
+            {
+                "volumes": [
+                    {"name": "v", "secret": {"secretName": "s", "items": [{"key": "a", "path": "b", "mode": -1}]}}
+                ]
+            },
+            ["spec.volumes[0].secret.items[0].mode: Invalid value: -1"],
+        ),
         ({"volumes": [{"name": "v", "secret": {}}]}, ["spec.volumes[0].secret.secretName: Required value"]),
         (
             {"volumes": [{"name": "v", "persistentVolumeClaim": {}}]},
@@ -342,6 +355,9 @@ def test_job(spec, lines):
         ),
         (kinds.PERSISTENT_VOLUME, {"spec": {"accessModes": ["ReadWriteOnce"]}}, ["spec.capacity: Required value"]),
         (kinds.EVENT, {"involvedObject": {"namespace": "m"}}, ['involvedObject.namespace: Invalid value: "m"']),
+        (kinds.LEASE, {"spec": {"leaseDurationSeconds": 1, "leaseTransitions": 0}}, []),
+        (kinds.LEASE, {"spec": {"leaseTransitions": -1}}, ["spec.leaseTransitions: Invalid value: -1"]),
+        (kinds.ENDPOINTS, {"subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": 65535}]}]}, []),
         (kinds.LEASE, {"spec": {"leaseDurationSeconds": 0}}, ["spec.leaseDurationSeconds: Invalid value: 0"]),
         (kinds.NODE, {"spec": {"taints": [{"key": "a", "effect": "x"}]}}, ["spec.taints[0].effect: Unsupported"]),
         (PRIORITY_CLASS, {"value": 2_000_000_000}, ["value: Forbidden: maximum allowed value"]),
