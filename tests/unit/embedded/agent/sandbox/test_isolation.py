@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beamhall.embedded.agent.sandbox import Capabilities, Capability, Mount, Sandboxes, StartFailed
+from beamhall.embedded.agent.sandbox import Capabilities, Capability, Mount, Sandboxes, StartFailed, WarmStart
 from tests.unit.embedded.agent.sandbox.conftest import PYTHON, text_of, until
 
 
@@ -102,6 +102,32 @@ async def test_names_and_the_host_name_are_the_pods(isolating, spec, tmp_path):
     assert lines[-1] == str(os.getuid())
     assert "some-service" not in Path("/etc/hosts").read_text()
     assert socket.gethostname() != "pod-0"
+
+
+async def test_a_warm_program_is_isolated_like_any_other(isolating, spec, tmp_path, port):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.9.8.7 some-service\n")
+    code = f"""
+import os, socket
+print(socket.gethostbyname("some-service"), socket.gethostname(), os.getuid(), open("/no-such-top/hosts").read() != "")
+server = socket.create_server(("", {port})); print(server.getsockname()[0])
+client = socket.create_connection(("127.0.0.1", {port})); print(client.getpeername()[0])
+print([line for line in open("/proc/self/status") if line.startswith("CapEff")], os.access("/proc/self/fd", os.R_OK))
+"""
+    fields = {
+        "hosts_file": hosts,
+        "hostname": "pod-0",
+        "mounts": [Mount(tmp_path, "/no-such-top")],
+        "address": "127.77.0.6",
+    }
+    warm = WarmStart(Path(PYTHON), ("decimal",), {})
+    env = {"PATH": f"{Path(PYTHON).parent}:/usr/bin:/bin"}
+    cold = await output(isolating, spec(Path(PYTHON).name, "-c", code, env=env, **fields))
+    sandbox = await isolating.launch(spec(Path(PYTHON).name, "-c", code, env=env, warm=warm, **fields))
+    assert (await sandbox.wait()).code == 0, sandbox.log_path.read_text()
+    assert sandbox.warm
+    assert text_of(sandbox.log_path) == cold
+    assert cold.startswith(f"127.9.8.7 pod-0 {os.getuid()} True\n127.77.0.6\n127.77.0.6\n")
 
 
 async def test_without_namespaces_names_are_left_out_but_volumes_are_refused(capabilities, spec, tmp_path):

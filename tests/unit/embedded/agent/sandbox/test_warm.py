@@ -178,7 +178,7 @@ def program(files: Path, make: Callable[..., ContainerSpec], *arguments: str, **
     env = {"PATH": f"{Path(INTERPRETER).parent}:/usr/bin:/bin", "HOME": str(files), **variables}
     env = {k: v.replace("{dir}", str(files)) for k, v in env.items()}
     argv = [a if "\n" in a else a.replace("{dir}", str(files)) for a in arguments]
-    return dataclasses.replace(make("python", *argv, env=env, cwd=str(files)), id="same-in-both")
+    return dataclasses.replace(make(Path(INTERPRETER).name, *argv, env=env, cwd=str(files)), id="same-in-both")
 
 
 async def run(sandboxes: Sandboxes, given: ContainerSpec) -> tuple[bool, list[object]]:
