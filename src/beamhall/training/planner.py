@@ -8,6 +8,7 @@ kind).
 Source: reference "Training jobs", sections 1.2 to 1.5; kubeflow/training-operator v1.9, ``pkg/controller.v1/common``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -60,9 +61,10 @@ class TrainingSettings:
     Attributes:
         gang: The scheduler that admits a job's Pods together; empty: Pods start one by one.
         scheduler_name: Put into Pods that name no scheduler; empty: the cluster's default.
-        terminate_after_finish_s: End what still runs so many seconds after a job finished, even where cleanPodPolicy is
-            ``None``; Pods that ended stay, with their logs. Parameter servers never exit, and on one machine they
-            would hold its memory for ever. None: leave them running, as upstream does. A PodGroup is always removed.
+        terminate_after_finish_s: End what still runs so many seconds after a job finished, where cleanPodPolicy is
+            ``None``. Parameter servers never exit, and on one machine they would hold its memory for ever. Their Pods
+            stay, with their logs: they are ended by a deadline of their own (and show DeadlineExceeded). None: leave
+            them running, as upstream does.
     """
 
     gang: Gang = ""
@@ -341,33 +343,35 @@ def _clean_up(draft: Draft, settings: TrainingSettings) -> Plan:
             return draft.plan("the job's time to live is over")
         draft.again_after(left_s)
     for pod in draft.view.controlled_by(POD, job.uid):
-        if not is_being_deleted(pod) and _must_go(draft, settings, pod):
-            draft.delete(POD, pod)
-            service = draft.view.get(SERVICE, name_of(pod), namespace_of(pod))
-            if service is not None:
-                draft.delete(SERVICE, service)
+        if is_being_deleted(pod):
+            continue
+        if job.run_policy.clean_pod_policy == "All" or (job.run_policy.clean_pod_policy == "Running" and is_live(pod)):
+            _delete_with_service(draft, pod)
+        elif is_live(pod) and settings.terminate_after_finish_s is not None:
+            _terminate(draft, pod, (ended_at - now).total_seconds() + settings.terminate_after_finish_s)
     _delete_group(draft, settings)
     if is_true(draft.conditions, SUCCEEDED):
         _fold_active(draft)
     return draft.plan("the job is finished")
 
 
-def _must_go(draft: Draft, settings: TrainingSettings, pod: ReadOnlyObject) -> bool:
-    """Tell whether a Pod of a finished job is removed now; if later, arrange for it."""
-    policy = draft.job.run_policy.clean_pod_policy
-    if policy == "All":
-        return True
-    if not is_live(pod):
-        return False
-    if policy == "Running":
-        return True
-    if settings.terminate_after_finish_s is None:
-        return False
-    ended_at = parse_time(draft.status["completionTime"])
-    left_s = settings.terminate_after_finish_s - (draft.view.now - ended_at).total_seconds()
+def _delete_with_service(draft: Draft, pod: ReadOnlyObject) -> None:
+    draft.delete(POD, pod)
+    service = draft.view.get(SERVICE, name_of(pod), namespace_of(pod))
+    if service is not None:
+        draft.delete(SERVICE, service)
+
+
+def _terminate(draft: Draft, pod: ReadOnlyObject, left_s: float) -> None:
+    """End a Pod that outlives its job but keep it and its log; one that never started has none and is deleted."""
+    spec: Mapping[str, Any] = pod.get("spec") or {}
     if left_s > 0:
         draft.again_after(left_s)
-    return left_s <= 0
+    elif not spec.get("nodeName"):
+        _delete_with_service(draft, pod)
+    elif spec.get("activeDeadlineSeconds") != 1:
+        draft.patch(POD, pod, {"spec": {"activeDeadlineSeconds": 1}})
+        draft.emit("TerminatedPod", f"Ended pod: {name_of(pod)}: it still ran after the job had finished")
 
 
 def _emit_exit(draft: Draft, slot: Slot) -> None:

@@ -232,8 +232,17 @@ def test_what_never_ends_is_ended_after_a_grace_period_where_that_is_set() -> No
     plan = run.planner.plan(run.job, run.world)
     assert (plan.actions, plan.again_after_s) == ([], 20)
     run.wait(20)
-    run.end_pods_being_deleted()
+    deadlines = {name: run.pod(name)["spec"].get("activeDeadlineSeconds") for name in run.pods}
+    assert deadlines == {"j-ps-0": 1, "j-worker-0": None, "j-worker-1": 1}, "they stay, with their logs"
+    assert ("TerminatedPod", "Ended pod: j-ps-0: it still ran after the job had finished") in said(run.world.events)
+
+
+def test_what_never_started_goes_when_the_job_is_over() -> None:
+    run = Run(tf_job(), terminate_after_finish_s=0.0)
+    run.start("j-worker-0")
+    run.end("j-worker-0", 0)
     assert run.pods == ["j-worker-0"]
+    assert [service["metadata"]["name"] for service in run.world.list(SERVICE)] == ["j-worker-0"]
 
 
 def test_ttl() -> None:
