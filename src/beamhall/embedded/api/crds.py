@@ -11,6 +11,7 @@ from typing import Any
 from beamhall.embedded.api.custom_rules import CustomRules
 from beamhall.embedded.api.jsonpath import JsonPath
 from beamhall.embedded.api.resources import Resource, ScalePaths
+from beamhall.embedded.api.schema_form import schema_problems
 from beamhall.kernel.errors import Cause
 from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted
@@ -134,14 +135,31 @@ def _version_problems(version: Mapping[str, Any], path: str) -> list[Cause]:
     schema = (version.get("schema") or {}).get("openAPIV3Schema")
     if not schema:
         found.append(_required(f"{path}.schema.openAPIV3Schema"))
-    elif schema.get("type") != "object":
+    elif not isinstance(schema, dict) or schema.get("type") != "object":
         found.append(_invalid(f"{path}.schema.openAPIV3Schema.type", 'must be "object" at the root'))
+    else:
+        found.extend(schema_problems(schema, f"{path}.schema.openAPIV3Schema"))
     for number, column in enumerate(version.get("additionalPrinterColumns") or ()):
-        try:
-            JsonPath(str(column.get("jsonPath") or ""))
-        except ValueError as error:
-            found.append(_invalid(f"{path}.additionalPrinterColumns[{number}].jsonPath", str(error)))
+        here = f"{path}.additionalPrinterColumns[{number}]"
+        found.extend(_required(f"{here}.{field}") for field in ("name", "type") if not column.get(field))
+        found.extend(_path_problems(column.get("jsonPath"), f"{here}.jsonPath"))
+    for number, selectable in enumerate(version.get("selectableFields") or ()):
+        found.extend(_path_problems(selectable.get("jsonPath"), f"{path}.selectableFields[{number}].jsonPath"))
+    scale = (version.get("subresources") or {}).get("scale")
+    if scale is not None:
+        for field in ("specReplicasPath", "statusReplicasPath"):
+            found.extend(_path_problems(scale.get(field), f"{path}.subresources.scale.{field}"))
     return found
+
+
+def _path_problems(text: object, field: str) -> list[Cause]:
+    if not text:
+        return [_required(field)]
+    try:
+        JsonPath(str(text))
+    except ValueError as error:
+        return [_invalid(field, str(error))]
+    return []
 
 
 def _required(field: str) -> Cause:

@@ -70,6 +70,8 @@ def read_delete_options(body: Mapping[str, Any]) -> DeleteOptions:
         BadRequest: A field has a value that is not served.
     """
     preconditions = body.get("preconditions") or {}
+    if not isinstance(preconditions, Mapping):
+        raise BadRequest("preconditions must be an object with uid or resourceVersion")
     grace = body.get("gracePeriodSeconds")
     propagation = body.get("propagationPolicy") or ""
     if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):

@@ -4,6 +4,7 @@ Pure. Source: Kubernetes API conventions, "Metadata" and "Idempotency" (generate
 """
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from random import Random
 from typing import Any
@@ -80,6 +81,13 @@ def _check_metadata(metadata: Object) -> None:
             metadata.pop(field, None)
         elif not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
             raise BadRequest(f"metadata.{field} must be a list of {'strings' if kind is str else 'objects'}")
+    _check_owners(metadata.get("ownerReferences") or ())
+
+
+def _check_owners(references: Sequence[Object]) -> None:
+    for reference in references:
+        if not all(isinstance(reference.get(field, ""), str) for field in ("apiVersion", "kind", "name", "uid")):
+            raise BadRequest("apiVersion, kind, name and uid of metadata.ownerReferences must be strings")
 
 
 def names_right(resource: Resource, obj: Object) -> None:

@@ -233,7 +233,7 @@ def may_go(resource: Resource, obj: ReadOnlyObject) -> bool:
 
 
 def _check_preconditions(resource: Resource, new: ReadOnlyObject, old: ReadOnlyObject) -> None:
-    wanted, current = new.get("metadata") or {}, old["metadata"]
+    wanted, current = metadata_in(new) if isinstance(new, dict) else {}, old["metadata"]
     uid = wanted.get("uid")
     if uid and uid != current.get("uid"):
         raise conflict(

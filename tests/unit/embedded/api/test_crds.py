@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from beamhall.client.local import LocalClient
+from beamhall.embedded.api.schema_form import schema_problems
 from beamhall.kernel.conditions import is_true
 from beamhall.kernel.errors import Invalid, NotFound, UnsupportedMediaType
 from beamhall.kernel.kinds import CUSTOM_RESOURCE_DEFINITION, Kind
+from beamhall.training.crds import tf_job_definition
 from tests.unit.embedded.api.conftest import ADMIN, TOY, TOY_SCHEMA, running_api, toy, toy_definition
 
 
@@ -121,3 +123,36 @@ async def test_a_column_that_cannot_be_read_is_refused(client):
 async def test_a_version_without_schema_is_refused(client):
     with pytest.raises(Invalid, match="openAPIV3Schema: Required value"):
         await client.create(CUSTOM_RESOURCE_DEFINITION, toy_definition(schema={}))
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ({"properties": {"x": "string"}}, "properties[x]"),
+        ({"properties": []}, "properties"),
+        ({"properties": {"x": {}}}, "properties[x].type"),
+        ({"properties": {"x": {"type": "text"}}}, "properties[x].type"),
+        ({"properties": {"x": {"type": "array"}}}, "properties[x].items"),
+        ({"properties": {"x": {"type": "array", "items": [1]}}}, "properties[x].items"),
+        ({"properties": {"x": {"type": "string", "pattern": "("}}}, "properties[x].pattern"),
+        ({"properties": {"x": {"type": "string", "maxLength": "1"}}}, "properties[x].maxLength"),
+        ({"properties": {"x": {"type": "string", "enum": "a"}}}, "properties[x].enum"),
+        ({"required": "x"}, "required"),
+        ({"additionalProperties": {"type": 1}}, "additionalProperties.type"),
+        ({"anyOf": {}}, "anyOf"),
+        ({"allOf": [1]}, "allOf[0]"),
+        ({"not": 1}, "not"),
+        ({"x-kubernetes-preserve-unknown-fields": "yes"}, "x-kubernetes-preserve-unknown-fields"),
+    ],
+)
+def test_schemas_that_are_none(part, field):
+    found = [cause.field for cause in schema_problems({"type": "object", **part}, "s")]
+    assert f"s.{field}" in found
+
+
+def test_schemas_that_are_right():
+    assert list(schema_problems(TOY_SCHEMA, "s")) == []
+    parts = {"x": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}}
+    assert list(schema_problems({"type": "object", "properties": parts, "not": {"required": ["y"]}}, "s")) == []
+    spec = tf_job_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert list(schema_problems(spec, "s")) == []
