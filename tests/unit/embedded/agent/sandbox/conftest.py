@@ -22,6 +22,8 @@ def capabilities() -> Capabilities:
 async def sandboxes(capabilities: Capabilities) -> AsyncIterator[Sandboxes]:
     async with Sandboxes(capabilities=capabilities) as running:
         yield running
+        for left in [s for s in running._watched if s.is_shim_alive]:  # by a test that failed
+            await left.kill(0)
 
 
 @pytest.fixture
