@@ -79,6 +79,8 @@ class Model:
         first = int(continue_.split("@", maxsplit=1)[0]) if continue_ else 0
         if not continue_:
             count, how = self.fault()
+            for _ in range(min(count, 2, len(self.history) - self.moved)):  # the world does not wait for lists
+                self.advance()
             if how in ERRORS and self.moved + count > 0 and how != "forbidden":
                 raise ERRORS[how](how)
         elif continue_ != f"{first}@{self.moved}":

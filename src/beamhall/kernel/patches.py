@@ -44,6 +44,7 @@ def apply_json_patch(obj: ReadOnlyObject, patch: Sequence[Mapping[str, Any]]) ->
     if len(patch) > MAX_OPERATIONS:
         raise BadRequest(f"the JSON patch has {len(patch)} operations; at most {MAX_OPERATIONS} are allowed")
     patched: Any = copy.deepcopy(obj)
+    # Earlier releases of the library insert the patch's own values, which later operations would then change.
     for index, operation in enumerate(copy.deepcopy(list(patch))):
         patched = _after(operation, patched, index)
     if not isinstance(patched, dict):

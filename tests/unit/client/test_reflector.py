@@ -208,6 +208,13 @@ async def test_changes_follow_the_list() -> None:
     assert run.delays == []
 
 
+async def test_what_was_listed_is_known() -> None:
+    run = await follow(LIST, [modified("a", "1"), deleted("a", "6"), deleted("never", "7")])
+    assert run.said == ["=a@5", "-a@6"]
+    run = await follow(LIST, Expired("old"), Page([pod("b", "8")], "9"), [modified("b", "8"), deleted("a", "7")])
+    assert run.said == ["=a@5", "=b@9"]
+
+
 async def test_pages_are_put_together() -> None:
     run = await follow(
         Page([pod("a", "1"), pod("b", "2")], "5", "next"),

@@ -48,7 +48,16 @@ def test_json_patches() -> None:
     ]
     assert apply_json_patch(obj, operations) == {"b": 1, "list": [0, 1, 2, {"x": 1}], "m": {"a/b": 1}, "n": {"x": 2}}
     assert obj == before
-    assert operations[2]["value"] == {"x": 1}
+
+
+def test_a_json_patch_may_change_what_it_added() -> None:
+    operations: list[dict[str, Any]] = [
+        {"op": "add", "path": "/a", "value": {"x": 1}},
+        {"op": "replace", "path": "/a/x", "value": 2},
+    ]
+    for _ in range(2):  # the second time on the same, unspoilt patch
+        assert apply_json_patch({}, operations) == {"a": {"x": 2}}
+        assert operations[0]["value"] == {"x": 1}
 
 
 @pytest.mark.parametrize(
