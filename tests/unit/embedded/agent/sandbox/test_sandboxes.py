@@ -122,7 +122,7 @@ async def test_a_directory_is_started_once_only(sandboxes, spec, tmp_path):
     started = [r for r in results if not isinstance(r, AlreadyStarted)]
     assert len(results) == 5
     assert len(started) == 1
-    await until(ran.exists)
+    await until(lambda: ran.exists() and ran.read_text())
     await started[0].kill(0)
     assert ran.read_text() == "\n"
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
