@@ -183,6 +183,24 @@ async def test_strategic_patches_merge_lists_by_key(client: Client, namespace: s
     assert [(c["name"], c["image"]) for c in patched["spec"]["containers"]] == [("a", "python:1"), ("b", "python:2")]
 
 
+async def test_strategic_patches_know_every_list(client: Client, namespace: str) -> None:
+    await client.create(POD, pod(namespace))
+
+    async def patched(patch: Object) -> Object:
+        return await client.patch(POD, "p", namespace, patch, type="strategic", subresource="status")
+
+    await patched({"status": {"conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True"}]}})
+    changed = await patched(
+        {"status": {"conditions": [{"type": "A", "status": "False"}, {"type": "B", "$patch": "delete"}]}}
+    )
+    found = {c["type"]: c["status"] for c in changed["status"]["conditions"]}
+    assert (found["A"], "B" in found) == ("False", False)
+    for names in (["beamhall.test/a"], ["beamhall.test/b"]):
+        obj = await client.patch(POD, "p", namespace, {"metadata": {"finalizers": names}}, type="strategic")
+    assert sorted(obj["metadata"]["finalizers"]) == ["beamhall.test/a", "beamhall.test/b"]
+    await client.patch(POD, "p", namespace, {"metadata": {"finalizers": None}})
+
+
 async def test_status_is_written_apart(client: Client, namespace: str) -> None:
     made = await client.create(POD, pod(namespace))
     phase = made["status"]["phase"]

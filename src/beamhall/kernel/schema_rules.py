@@ -20,6 +20,9 @@ Document = Mapping[str, Any]
 
 _RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _MAX_SHOWN = 100
+# Most schemas of most values say no more than a type: looking is cheaper than starting a generator that finds nothing.
+_COMBINING = frozenset({"allOf", "anyOf", "oneOf", "not"})
+_OF_SCALARS = frozenset({"maxLength", "minLength", "pattern", "format", "minimum", "maximum", "multipleOf"})
 _EMBEDDED = "x-kubernetes-embedded-resource"
 _INT_OR_STRING = "x-kubernetes-int-or-string"
 
@@ -41,16 +44,16 @@ def causes_of(value: Any, schema: Document, path: str, *, is_resource: bool = Fa
     if wanted and not _has_type(value, schema):
         yield Cause("FieldValueTypeInvalid", f"Invalid value: {_shown(value)}: must be {wanted}", path)
         return
-    yield from _choice(value, schema, path)
-    if isinstance(value, str):
-        yield from _text(value, schema, path)
-    elif isinstance(value, dict):
+    if "enum" in schema:
+        yield from _choice(value, schema, path)
+    if isinstance(value, dict):
         yield from _mapping(value, schema, path, is_resource=is_resource or bool(schema.get(_EMBEDDED)))
     elif isinstance(value, list):
         yield from _list(value, schema, path)
-    elif not isinstance(value, bool):
-        yield from _number(value, schema, path)
-    yield from _combined(value, schema, path)
+    elif not _OF_SCALARS.isdisjoint(schema):
+        yield from _scalar(value, schema, path)
+    if not _COMBINING.isdisjoint(schema):
+        yield from _combined(value, schema, path)
 
 
 def _is_integer(value: Any) -> bool:
@@ -81,12 +84,19 @@ def _has_type(value: Any, schema: Document) -> bool:
 
 
 def _choice(value: Any, schema: Document, path: str) -> Iterator[Cause]:
-    choices = schema.get("enum")
-    if choices is not None and not any(_is_same(value, choice) for choice in choices):
+    choices = schema["enum"] or ()
+    if not any(_is_same(value, choice) for choice in choices):
         supported = ", ".join(_shown(choice) for choice in choices)
         yield Cause(
             "FieldValueNotSupported", f"Unsupported value: {_shown(value)}: supported values: {supported}", path
         )
+
+
+def _scalar(value: Any, schema: Document, path: str) -> Iterator[Cause]:
+    if isinstance(value, str):
+        yield from _text(value, schema, path)
+    elif not isinstance(value, bool):
+        yield from _number(value, schema, path)
 
 
 def _text(value: str, schema: Document, path: str) -> Iterator[Cause]:
