@@ -26,6 +26,7 @@ from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.identity import ADMIN_GROUP, User
 from beamhall.runtime.manager import Manager
+from beamhall.training.registry import training_validators
 
 _CONTROLLERS = User("system:controllers", (ADMIN_GROUP,))
 _OWNER = User("owner", (ADMIN_GROUP,))
@@ -99,7 +100,8 @@ async def embedded_cluster(settings: Settings, clock: Clock) -> AsyncIterator[Cl
     """Open the store of a data directory and put a cluster on it; its parts run once ``run`` is awaited."""
     store = await Store.open(settings.data / "objects.db")
     try:
-        yield Cluster(settings, clock, create_resource_api(store, clock, random.SystemRandom()))
+        api = create_resource_api(store, clock, random.SystemRandom(), validators=training_validators())
+        yield Cluster(settings, clock, api)
     finally:
         await store.close()
 

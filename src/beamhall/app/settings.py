@@ -54,7 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_host_path: bool = False
     pass_environment: tuple[str, ...] = (
         "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-        "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TZ",
+        "ALL_PROXY", "all_proxy",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "TZ", "LD_LIBRARY_PATH", "CUDA_HOME",
     )  # fmt: skip
     capabilities: tuple[str, ...] = ("training",)
     node_name: str = ""

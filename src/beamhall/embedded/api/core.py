@@ -4,7 +4,7 @@ The verbs are split over ``reading``, ``watching``, ``writing`` and ``deletion``
 HTTP.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal, Protocol
@@ -16,8 +16,9 @@ from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
-from beamhall.kernel.errors import BadRequest, Conflict, NotFound
+from beamhall.kernel.errors import BadRequest, Cause, Conflict, NotFound
 from beamhall.kernel.identity import User
+from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
@@ -81,6 +82,10 @@ class Admission(Protocol):
         ...
 
 
+Validator = Callable[[ReadOnlyObject, ReadOnlyObject | None], Sequence[Cause]]
+"""From a new object and the one that it replaces (None: it is created) to what is wrong with it, as a webhook says."""
+
+
 class Observer(Protocol):
     """Is told of every write once it is durable. Must return at once and never raise."""
 
@@ -99,6 +104,7 @@ class Core:
         registry: Which kinds are served.
         authorizer: Who may do what.
         admissions: Asked in order before each write.
+        validators: Asked by kind of each create and update whose fields are right by the schema.
         random: Source of name suffixes and uids.
         observers: Told of each durable write.
     """
@@ -110,6 +116,7 @@ class Core:
     admissions: Sequence[Admission]
     random: Random
     observers: list[Observer] = field(default_factory=list)
+    validators: Mapping[Kind, Validator] = field(default_factory=dict)
 
     def tell(self, resource: Resource, obj: ReadOnlyObject, *, is_gone: bool = False) -> None:
         """Tell every observer of a durable write."""

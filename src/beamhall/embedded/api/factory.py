@@ -8,7 +8,7 @@ Authentication is not done here: the ASGI scope carries ``state["user"]``, a ``k
 request is answered 401.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from starlette.types import ASGIApp
@@ -17,12 +17,13 @@ from beamhall.embedded.api.addresses import ServiceAddresses
 from beamhall.embedded.api.admission import standard_admissions
 from beamhall.embedded.api.authorization import AdminsOnly, Authorizer
 from beamhall.embedded.api.builtin_rules import built_in_resources
-from beamhall.embedded.api.core import Admission, Core
+from beamhall.embedded.api.core import Admission, Core, Validator
 from beamhall.embedded.api.http import KubernetesApp
 from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.verbs import Api, PodLogs
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
+from beamhall.kernel.kinds import Kind
 
 __all__ = ["Api", "PodLogs", "create_app", "create_resource_api"]
 
@@ -33,6 +34,7 @@ def create_resource_api(
     random: Random,
     *,
     admissions: Sequence[Admission] = (),
+    validators: Mapping[Kind, Validator] | None = None,
     authorizer: Authorizer | None = None,
 ) -> Api:
     """Make the resource API on an open store; stored CustomResourceDefinitions are served at once.
@@ -42,12 +44,14 @@ def create_resource_api(
         clock: The time.
         random: Source of uids, generated names and addresses.
         admissions: What else is asked before each write, in order.
+        validators: What else is asked by kind of objects that are right by their schema, as webhooks would be.
         authorizer: Who may do what; None: administrators everything, others nothing.
     """
     addresses = ServiceAddresses(store, random)
     registry = Registry(built_in_resources(addresses.allocate))
     asked = (*standard_admissions(store), *admissions)
-    return Api(Core(store, clock, registry, authorizer or AdminsOnly(), asked, random))
+    core = Core(store, clock, registry, authorizer or AdminsOnly(), asked, random, validators=validators or {})
+    return Api(core)
 
 
 def create_app(api: Api, logs: PodLogs | None = None) -> ASGIApp:

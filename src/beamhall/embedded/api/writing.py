@@ -95,7 +95,13 @@ class Writing:
         for admission in self._core.admissions:
             await admission.admit(operation)
         _refuse_if(resource, obj, rules.validate_create(obj))
+        self._ask_validator(resource, obj, None)
         _check_size(resource, obj)
+
+    def _ask_validator(self, resource: Resource, obj: Object, old: ReadOnlyObject | None) -> None:
+        validator = self._core.validators.get(resource.kind)
+        if validator is not None:
+            _refuse_if(resource, obj, validator(obj, old))
 
     async def _store_new(self, resource: Resource, obj: Object, options: WriteOptions) -> Object:
         obj["apiVersion"] = resource.stored_api_version
@@ -194,6 +200,8 @@ class Writing:
             await admission.admit(operation)
         validate = rules.validate_status if subresource == "status" else rules.validate_update
         _refuse_if(resource, new, [*_late_finalizers(new, old), *validate(new, old)])
+        if not subresource:
+            self._ask_validator(resource, new, old)
         if resource.bumps_generation and _differs_in_substance(resource, new, old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
