@@ -29,6 +29,7 @@ class KubernetesApp:
 
     def __init__(self, api: Api) -> None:
         self._objects = Objects(api)
+        self._closing = api.closing
         self._discovery = Discovery(api.registry)
         self._openapi = OpenApi(api.registry)
 
@@ -43,7 +44,7 @@ class KubernetesApp:
         try:
             answer = await self._answer(request)
             if isinstance(answer, Stream):
-                await _send_stream(send, answer, request)
+                await _send_stream(send, answer, request, self._closing)
             else:
                 await send_reply(send, answer, request.warnings)
         except ApiError as error:
@@ -65,8 +66,8 @@ class KubernetesApp:
         return found
 
 
-async def _send_stream(send: Send, stream: Stream, request: Request) -> None:
-    """Send a stream until it ends or the client goes away; what fails at its opening is raised."""
+async def _send_stream(send: Send, stream: Stream, request: Request, closing: asyncio.Event) -> None:
+    """Send a stream until it ends, the client goes away, or the API stops; what fails at its opening is raised."""
     async with stream.open() as chunks:
         headers = [(b"content-type", stream.media_type.encode()), (b"cache-control", b"no-cache, private")]
         headers += warning_headers(request.warnings)
@@ -80,13 +81,18 @@ async def _send_stream(send: Send, stream: Stream, request: Request) -> None:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             except ApiError as error:
                 _log.info("stream_ended", path=request.path, status=status_of(error))
-            reader.cancel()
 
         async with asyncio.TaskGroup() as tasks:
-            reader = tasks.create_task(wait_for_disconnect(request.receive))
+            ends = [tasks.create_task(wait_for_disconnect(request.receive)), tasks.create_task(_wait(closing))]
             writer = tasks.create_task(pump())
-            reader.add_done_callback(lambda _: writer.cancel())
+            for end in ends:
+                end.add_done_callback(lambda _: writer.cancel())
+            writer.add_done_callback(lambda _: [end.cancel() for end in ends])
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

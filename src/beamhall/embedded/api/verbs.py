@@ -4,8 +4,9 @@
 finds what is served, and hands over to ``reading``, ``watching``, ``writing`` or ``deletion``. Must not know HTTP.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Literal, Protocol
 
 from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
@@ -46,7 +47,8 @@ class Api:
     """The verbs.
 
     Attributes:
-        logs: Where Pod logs come from; ``factory.create_app`` sets it. None: there is no agent.
+        logs_of: Where Pod logs come from; ``factory.create_app`` sets it. None: there is no agent.
+        closing: Set when ``run`` ends, so that streams over HTTP end at once instead of holding up the server's stop.
 
     Args:
         core: What the verbs share.
@@ -61,6 +63,7 @@ class Api:
         self._collector = Collector(core, self._writing, self._deletion)
         core.observers.append(self._collector)
         self.logs_of: PodLogs | None = None
+        self.closing = asyncio.Event()
 
     @property
     def registry(self) -> Registry:
@@ -78,13 +81,14 @@ class Api:
         return self._core
 
     async def run(self) -> None:
-        """Make the first namespaces, then collect garbage until cancelled."""
-        for name in FIRST_NAMESPACES:
-            try:
-                await self.create(SYSTEM, NAMESPACE, {"metadata": {"name": name}})
-            except AlreadyExists:
-                continue
-        await self._collector.run()
+        """Make the first namespaces, then collect garbage until cancelled; then end the streams."""
+        try:
+            for name in FIRST_NAMESPACES:
+                with suppress(AlreadyExists):
+                    await self.create(SYSTEM, NAMESPACE, {"metadata": {"name": name}})
+            await self._collector.run()
+        finally:
+            self.closing.set()
 
     async def get(self, user: User, kind: Kind, name: str, namespace: str = "") -> Object:
         """Give an object. Raises ``NotFound``."""

@@ -193,3 +193,11 @@ def test_log_options(api):
 def test_log_options_that_cannot_be(api, query):
     with pytest.raises(BadRequest):
         streams.log_options(api, log_request(**query))
+
+
+async def test_streams_end_when_the_api_stops(app, api, client):
+    await client.create(CONFIG_MAP, config_map())
+    async with request(app, MAPS, "watch=1") as answer:
+        assert len(await answer.events()) == 1
+        api.closing.set()
+        assert await answer.chunk() is None
