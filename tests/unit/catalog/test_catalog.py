@@ -164,6 +164,7 @@ def test_the_identity_is_that_of_pins_and_interpreter() -> None:
     others = [
         Environment("lab", requirements=("six==1.16.0",)),
         Environment("lab", requirements=("six==1.17.0",), python="3.12"),
+        Environment("lab", requirements=("six==1.17.0",), torch_backend="cpu"),
         Environment("bal", requirements=("six==1.17.0",)),
     ]
     assert one.identity not in {e.identity for e in others}

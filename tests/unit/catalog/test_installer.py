@@ -111,7 +111,7 @@ def test_uv_gets_no_variable_of_our_own_interpreter_and_pyenvs_interpreters_for_
     env = uv_environment(environ, tmp_path, "3.12")
     assert env["PATH"] == f"/usr/bin:{root}/versions/3.12.1/bin"
     assert uv_environment(environ, tmp_path)["PATH"] == "/usr/bin"
-    assert env["UV_FIND_LINKS"] == "/wheels"
+    assert (env["UV_FIND_LINKS"], env["UV_PYTHON_DOWNLOADS"]) == ("/wheels", "never")
     assert env.keys() & {"VIRTUAL_ENV", "PYTHONPATH", "UV_LINK_MODE"} == set()
     assert uv_environment({**environ, "UV_CACHE_DIR": "/proc"}, tmp_path)["UV_LINK_MODE"] == "copy"
     assert uv_environment({**environ, "UV_LINK_MODE": "symlink"}, tmp_path)["UV_LINK_MODE"] == "symlink"

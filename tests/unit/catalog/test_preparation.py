@@ -1,18 +1,22 @@
 """Making environments with the real uv, from tiny wheels: once, whole or not at all."""
 
 import asyncio
+import fcntl
+import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from beamhall.catalog import preparation
 from beamhall.catalog.catalog import Catalog
 from beamhall.catalog.entries import Environment
 from beamhall.catalog.errors import EnvironmentFailed
+from beamhall.catalog.installer import Outcome, run_uv
 from beamhall.catalog.preparation import MARKER, Preparation
 
 Wheels = Callable[..., Path]
@@ -73,11 +77,11 @@ def run_python(prefix: Path, code: str) -> str:
 
 
 async def test_an_environment_is_made_and_then_only_found(directory: Path) -> None:
-    preparation, said = Preparation(directory), list[str]()
-    assert not preparation.is_ready(TINY)
-    prefix = await preparation.make(TINY, said.append)
+    maker, said = Preparation(directory), list[str]()
+    assert not maker.is_ready(TINY)
+    prefix = await maker.make(TINY, said.append)
     assert version_of(prefix) == "1.0"
-    assert preparation.is_ready(TINY)
+    assert maker.is_ready(TINY)
     assert said[:2] == ["making environment lab", "resolving"]
     assert "resolved 1 package" in said
     assert said[-1].startswith("environment lab is ready after ")
@@ -109,11 +113,12 @@ async def test_the_catalog_gives_what_a_program_needs(tmp_path: Path, wheels: Wh
 
 
 async def test_many_callers_in_one_process_make_it_once_and_all_hear_of_it(directory: Path) -> None:
-    preparation, said = Preparation(directory), [list[str]() for _ in range(4)]
+    maker, said = Preparation(directory), [list[str]() for _ in range(4)]
     async with asyncio.TaskGroup() as tasks:
-        made = [tasks.create_task(preparation.make(TINY, lines.append)) for lines in said]
+        made = [tasks.create_task(maker.make(TINY, lines.append)) for lines in said]
     assert len({task.result() for task in made}) == 1
     assert [lines.count("resolved 1 package") for lines in said] == [1, 1, 1, 1]
+    assert not any("waiting" in line for lines in said for line in lines)
 
 
 def test_two_processes_make_it_once(directory: Path) -> None:
@@ -126,20 +131,20 @@ def test_two_processes_make_it_once(directory: Path) -> None:
 async def test_a_cancelled_one_leaves_nothing_and_can_be_asked_for_again(
     directory: Path, silent_index: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preparation, is_resolving = Preparation(directory), asyncio.Event()
+    maker, is_resolving = Preparation(directory), asyncio.Event()
 
     def listen(line: str) -> None:
         if line == "resolving":
             is_resolving.set()
 
     async with asyncio.TaskGroup() as tasks:
-        making = tasks.create_task(preparation.make(TINY, listen))
+        making = tasks.create_task(maker.make(TINY, listen))
         await asyncio.wait_for(is_resolving.wait(), 30)
         making.cancel()
     assert making.cancelled()
     assert leftovers(directory) == []
     use_wheels_alone(monkeypatch)
-    assert version_of(await preparation.make(TINY, lambda _: None)) == "1.0"
+    assert version_of(await maker.make(TINY, lambda _: None)) == "1.0"
 
 
 async def test_one_whose_process_was_killed_is_made_anew(
@@ -159,6 +164,17 @@ async def test_one_whose_process_was_killed_is_made_anew(
     assert version_of(prefix) == "1.0"
 
 
+async def test_uv_holds_the_lock_too(tmp_path: Path) -> None:
+    said = list[str]()
+    with (tmp_path / "lock").open("w") as lock:
+        descriptor = fcntl.fcntl(lock.fileno(), fcntl.F_DUPFD_CLOEXEC, 10)
+        command = ["/bin/sh", "-c", f"readlink /proc/self/fd/{descriptor}; exit 3"]
+        outcome = await run_uv(command, dict(os.environ), descriptor, said.append)
+        os.close(descriptor)
+    assert outcome.exit_code == 3
+    assert said == list(outcome.lines) == [str(tmp_path / "lock")]
+
+
 async def test_a_leftover_without_a_marker_is_cleared(directory: Path) -> None:
     prefix = directory / TINY.identity
     (prefix / "bin").mkdir(parents=True)
@@ -168,25 +184,25 @@ async def test_a_leftover_without_a_marker_is_cleared(directory: Path) -> None:
 
 
 async def test_one_whose_interpreter_is_gone_is_made_anew(directory: Path) -> None:
-    preparation = Preparation(directory)
-    prefix = await preparation.make(TINY, lambda _: None)
+    maker = Preparation(directory)
+    prefix = await maker.make(TINY, lambda _: None)
     (prefix / "bin" / "python").unlink()
     (prefix / "bin" / "python").symlink_to("/no/such/python")
-    assert not preparation.is_ready(TINY)
-    assert version_of(await preparation.make(TINY, lambda _: None)) == "1.0"
+    assert not maker.is_ready(TINY)
+    assert version_of(await maker.make(TINY, lambda _: None)) == "1.0"
 
 
 async def test_a_failure_names_the_requirement_and_a_retry_works(directory: Path, wheels: Wheels) -> None:
     environment = Environment("lab", requirements=("tiny==1.0", "absent==2.0  # not there yet"))
-    preparation = Preparation(directory)
+    maker = Preparation(directory)
     with pytest.raises(EnvironmentFailed) as caught:
-        await preparation.make(environment, lambda _: None)
+        await maker.make(environment, lambda _: None)
     assert caught.value.requirement == "absent==2.0"
     assert str(caught.value).startswith("environment 'lab' could not be made at requirement 'absent==2.0': ")
     assert any("No solution found" in line for line in caught.value.output)
     assert leftovers(directory) == []
     wheels("absent", "2.0")
-    assert (await preparation.make(environment, lambda _: None) / MARKER).exists()
+    assert (await maker.make(environment, lambda _: None) / MARKER).exists()
 
 
 async def test_what_a_requirement_needs_is_named_where_it_is_missing(directory: Path, wheels: Wheels) -> None:
@@ -226,14 +242,23 @@ async def test_an_environment_without_pins_is_python_alone(directory: Path) -> N
 
 @pytest.mark.parametrize("has_wheel", [True, False])
 async def test_torch_comes_from_a_wheel_at_hand_else_from_the_wanted_builds(
-    directory: Path, wheels: Wheels, *, has_wheel: bool
+    directory: Path, wheels: Wheels, monkeypatch: pytest.MonkeyPatch, *, has_wheel: bool
 ) -> None:
+    commands: list[str] = []
+
+    async def record(command: Sequence[str], env: Mapping[str, str], lock: int, say: Callable[[str], None]) -> Outcome:
+        commands.append(" ".join(command))
+        return await run_uv(command, env, lock, say)
+
+    monkeypatch.setattr(preparation, "run_uv", record)
     if has_wheel:
         wheels("torch", "2.13.0+cpu")
-    environment = Environment("pytorch", requirements=("torch==2.13.0",), torch_backend="cpu")
-    made = Preparation(directory).make(environment, lambda _: None)
+    made = Preparation(directory).make(
+        Environment("pytorch", requirements=("torch==2.13.0",), torch_backend="cpu"), lambda _: None
+    )
     if has_wheel:
         assert list((await made / "lib").rglob("torch.py"))
     else:
         with pytest.raises(EnvironmentFailed, match=r"at requirement 'torch==2\.13\.0'"):
             await made
+    assert ("--torch-backend cpu" in commands[-1]) is not has_wheel
