@@ -14,6 +14,7 @@ from beamhall.embedded.api.authorization import Attributes, require
 from beamhall.embedded.api.collector import Collector
 from beamhall.embedded.api.core import Change, Core, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, Deletion
+from beamhall.embedded.api.expiry import EventExpiry
 from beamhall.embedded.api.patching import change_of
 from beamhall.embedded.api.reading import Reading
 from beamhall.embedded.api.registry import Registry
@@ -61,7 +62,8 @@ class Api:
         self._writing = Writing(core)
         self._deletion = Deletion(core)
         self._collector = Collector(core, self._writing, self._deletion)
-        core.observers.append(self._collector)
+        self._expiry = EventExpiry(core)
+        core.observers += [self._collector, self._expiry]
         self.logs_of: PodLogs | None = None
         self.closing = asyncio.Event()
 
@@ -81,12 +83,14 @@ class Api:
         return self._core
 
     async def run(self) -> None:
-        """Make the first namespaces, then collect garbage until cancelled; then end the streams."""
+        """Make the first namespaces, then collect garbage and old Events until cancelled; then end the streams."""
         try:
             for name in FIRST_NAMESPACES:
                 with suppress(AlreadyExists):
                     await self.create(SYSTEM, NAMESPACE, {"metadata": {"name": name}})
-            await self._collector.run()
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self._collector.run())
+                parts.create_task(self._expiry.run())
         finally:
             self.closing.set()
 
