@@ -7,13 +7,14 @@ and by their session. Blocking; call it in a thread.
 
 import contextlib
 import os
+import select
 import signal
 import time
 
 from beamhall.embedded.agent.sandbox.child import linux, record
 
 _LIMIT_S = 30.0
-_PAUSE_S = 0.01
+_PAUSE_S = 0.005
 
 
 def kill_strays(sandbox_id: str, leader: int, leader_ticks: int) -> list[int]:
@@ -28,14 +29,26 @@ def kill_strays(sandbox_id: str, leader: int, leader_ticks: int) -> list[int]:
         The pids that are still there after 30 s: none, but for a process stuck in the kernel.
     """
     until = time.monotonic() + _LIMIT_S
-    found = find_strays(sandbox_id, leader, leader_ticks)
-    while found and time.monotonic() < until:
+    while found := find_strays(sandbox_id, leader, leader_ticks):
         for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+            _kill(pid, max(0.0, until - time.monotonic()))
+        if time.monotonic() >= until:
+            return found
         time.sleep(_PAUSE_S)
-        found = find_strays(sandbox_id, leader, leader_ticks)
-    return found
+    return []
+
+
+def _kill(pid: int, limit_s: float) -> None:
+    """Kill a process and wait until it is dead: its marks are gone before its files and ports are closed."""
+    with contextlib.suppress(OSError):
+        fd = linux.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            dead = select.poll()
+            dead.register(fd, select.POLLIN)
+            dead.poll(limit_s * 1000)
+        finally:
+            os.close(fd)
 
 
 def find_strays(sandbox_id: str, leader: int, leader_ticks: int) -> list[int]:
