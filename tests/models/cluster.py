@@ -112,17 +112,16 @@ class ModelCluster:
         if since < self.expired_before:
             raise Expired("too old")
         generation = self._generation
-        while True:
+        while generation == self._generation:
             until = self.horizon.get(kind, self.revision)
             for revision, type_, entry_kind, obj in list(self.log):
                 if entry_kind == kind and since < revision <= until:
                     since = revision
                     for _ in range(2 if self.is_repeating else 1):
                         yield WatchEvent(type_, copy.deepcopy(obj))
-            if generation != self._generation:
-                return
             changed = self._changed
-            await changed.wait()
+            if generation == self._generation:
+                await changed.wait()
 
     async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Object:
         fail = await self._request("create")

@@ -93,6 +93,11 @@ class Sighting:
         """Whether a write was made that the view does not show yet."""
         return self._is_shown is not None and not self._happened.is_set()
 
+    @property
+    def was_missed(self) -> bool:
+        """Whether a whole list came instead of what was written: it may be gone again, and no change will tell."""
+        return self._is_shown is not None and self._was_listed and not self._is_shown()
+
     def _note_version(self, obj: ReadOnlyObject | None) -> None:
         if obj is not None:
             self._revisions.add(_revision(obj))

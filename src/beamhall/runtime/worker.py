@@ -99,15 +99,17 @@ class Worker:
             self._hand.end(report)
 
     async def _until_seen(self, key: Key, report: Report) -> None:
-        waiting = [sighting for _, sighting in report.sightings if sighting.is_pending]
-        if not waiting:
-            return
+        sightings = [sighting for _, sighting in report.sightings]
         try:
-            async with asyncio.timeout(SIGHT_LIMIT_S):
-                for sighting in waiting:
-                    await sighting.happened()
+            if any(sighting.is_pending for sighting in sightings):
+                async with asyncio.timeout(SIGHT_LIMIT_S):
+                    for sighting in sightings:
+                        if sighting.is_pending:
+                            await sighting.happened()
         except TimeoutError:
             _log.warning("own writes were not seen in time", controller=self.controller.name, key=str(key))
+            self.queue.add(key)
+        if any(sighting.was_missed for sighting in sightings):
             self.queue.add(key)
 
     def _tell(self, key: Key, plan: Plan, report: Report) -> None:

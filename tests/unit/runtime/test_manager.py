@@ -134,6 +134,21 @@ async def test_a_watch_that_is_cut_or_expired_is_made_up_for() -> None:
 
 
 @virtually
+async def test_a_child_that_came_and_went_while_nobody_looked_is_made_again() -> None:
+    cluster = ModelCluster()
+    async with running(cluster):
+        cluster.hold(POD)
+        await cluster.create(CREW, crew("c", 1))
+        await asyncio.sleep(1)
+        assert pods(cluster) == ["c-0"]
+        cluster.remove(Key(POD, "a", "c-0"))
+        cluster.expire()
+        cluster.show(POD)
+        await settle()
+        assert pods(cluster) == ["c-0"]
+
+
+@virtually
 async def test_lost_requests_and_lost_answers_are_tried_again() -> None:
     cluster = ModelCluster()
     async with running(cluster) as manager:
