@@ -191,10 +191,6 @@ def _default_definition(obj: Object) -> None:
     if kind := names.get("kind"):
         _set_defaults(names, {"singular": str(kind).lower(), "listKind": f"{kind}List"})
     _set_defaults(_part(spec, "conversion"), {"strategy": "None"})
-    for version in spec.get("versions") or ():
-        for column in (version.get("additionalPrinterColumns") or ()) if isinstance(version, dict) else ():
-            if isinstance(column, dict) and column.get("priority") is None:
-                column.pop("priority", None)
 
 
 _DEFAULTS: Mapping[Kind, Callable[[Object], None]] = {

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from beamhall.embedded.api.builtin.defaults import apply_defaults, prepare_create, prepare_update
+from beamhall.embedded.api.builtin.kinds import PRIORITY_CLASS
 from beamhall.embedded.api.builtin.pod_defaults import quality_of_service
 from beamhall.kernel import kinds
 
@@ -171,6 +172,12 @@ def test_container(field, given, made):
 )
 def test_volume(given, made):
     assert _defaulted(kinds.POD, {"spec": {"volumes": [given]}})["spec"]["volumes"] == [made]
+
+
+@pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
+def test_the_account_stands_under_both_of_its_names(field):
+    spec = _defaulted(kinds.POD, {"spec": {field: "a"}})["spec"]
+    assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("a", "a")
 
 
 def test_host_network_ports_are_host_ports():
@@ -406,6 +413,7 @@ def test_an_applied_service_keeps_its_address():
             {"subsets": [{"ports": [{"port": 1}]}]},
             {"subsets": [{"ports": [{"port": 1, "protocol": "TCP"}]}]},
         ),
+        (PRIORITY_CLASS, {"value": 1}, {"value": 1, "preemptionPolicy": "PreemptLowerPriority"}),
         (kinds.TF_JOB, {"spec": {}}, {"spec": {}}),
     ],
 )

@@ -90,6 +90,8 @@ def test_openapi_components_are_closed_and_described():
     assert spec["required"] == ["containers"]
     assert "seconds" in spec["properties"]["terminationGracePeriodSeconds"]["description"]
     assert component_name(kinds.CUSTOM_RESOURCE_DEFINITION).startswith("io.k8s.apiextensions-apiserver.")
+    limits = components["io.k8s.api.core.v1.ResourceRequirements"]["properties"]["limits"]["additionalProperties"]
+    assert limits == {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.api.resource.Quantity"}
     assert "io.k8s.api.core.v1.Node" not in components
 
 

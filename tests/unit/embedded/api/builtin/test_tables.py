@@ -73,6 +73,10 @@ LAST = {"lastState": {"terminated": {"exitCode": 1, "finishedAt": FIVE_MINUTES_A
     ("status", "expected"),
     [
         ({"phase": "Pending"}, ["0/2", "Pending", "0"]),
+        (
+            {"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "Unschedulable"}]},
+            ["0/2", "Pending", "0"],
+        ),
         ({"phase": "Failed", "reason": "Evicted"}, ["0/2", "Evicted", "0"]),
         (
             {"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]},
@@ -226,6 +230,22 @@ def test_wide_pod():
 )
 def test_job(spec, status, expected):
     assert table_cells(kinds.JOB, {"metadata": META, "spec": spec, "status": status}, NOW)[1:4] == expected
+
+
+def test_wide_job():
+    expressions = [
+        {"key": "a", "operator": "In", "values": ["1", "2"]},
+        {"key": "b", "operator": "DoesNotExist"},
+        {"key": "c", "operator": "Exists"},
+    ]
+    job = {
+        "metadata": META,
+        "spec": {
+            "selector": {"matchLabels": {"z": "1"}, "matchExpressions": expressions},
+            "template": {"spec": {"containers": [{"name": "m", "image": "i"}, {"name": "n", "image": "j"}]}},
+        },
+    }
+    assert table_cells(kinds.JOB, job, NOW)[5:] == ["m,n", "i,j", "z=1,a in (1,2),!b,c"]
 
 
 CELLS = [

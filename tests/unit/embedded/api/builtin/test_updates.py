@@ -62,6 +62,7 @@ def _set(obj, path, value):
             ["spec.activeDeadlineSeconds"],
         ),
         (kinds.POD, _pod({"activeDeadlineSeconds": 5}), {"spec/activeDeadlineSeconds": 4}, []),
+        (kinds.POD, _pod({"activeDeadlineSeconds": 5}), {"metadata/labels": {"a": "b"}}, []),
         (
             kinds.POD,
             _pod({"activeDeadlineSeconds": 5}),

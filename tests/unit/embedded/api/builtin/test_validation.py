@@ -232,6 +232,7 @@ def _expect(found, starts):
             ["livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type"],
         ),
         ({"livenessProbe": {"exec": {}}}, ["livenessProbe.exec.command: Required value"]),
+        ({"livenessProbe": {"httpGet": {"port": 1, "scheme": "FTP"}}}, ["livenessProbe.httpGet.scheme: Unsupported"]),
         ({"livenessProbe": {"tcpSocket": {}}}, ["livenessProbe.tcpSocket.port: Required value"]),
         ({"livenessProbe": {"tcpSocket": {"port": 0}}}, ["livenessProbe.tcpSocket.port: Invalid value: 0"]),
         ({"livenessProbe": {"tcpSocket": {"port": 1}, "successThreshold": 2}}, ["livenessProbe.successThreshold"]),
