@@ -24,6 +24,8 @@ _FILES = {
     "users": ("user", ("client-certificate", "client-key", "tokenFile")),
     "contexts": ("context", ()),
 }
+_UNSERVED = {"cluster": ("proxy-url", "tls-server-name"), "user": ("as", "as-uid", "as-groups", "as-user-extra")}
+"""Fields that change what a connection means, so that going on without them would be wrong, or a danger."""
 
 
 class KubeconfigError(BadRequest):
@@ -117,6 +119,9 @@ def _read(path: Path) -> dict[str, Any]:
             for key in files:
                 if body.get(key):
                     body[key] = str(path.resolve().parent / str(body[key]))
+            plugin = body.get("exec")
+            if isinstance(plugin, dict) and "/" in str(plugin.get("command", "")):
+                plugin["command"] = str(path.resolve().parent / plugin["command"])
     return document
 
 
@@ -159,6 +164,12 @@ def _from_document(document: Mapping[str, Any], context: str, source: str) -> An
             raise KubeconfigError(
                 f"kubeconfig {source}: context {chosen!r} names {field} {body.get(field)!r}, which is not there;"
                 f" it has: {_listed(names[section])}"
+            )
+        named = names[section].get(body.get(field), {}).get(field, {})
+        if unserved := [key for key in _UNSERVED[field] if named.get(key)]:
+            raise KubeconfigError(
+                f"kubeconfig {source}: {field} {body[field]!r} sets {', '.join(unserved)}, which Beamhall cannot follow"
+                "; use a context without it"
             )
     try:
         return KubeConfig.from_dict(dict(document)).get(chosen)

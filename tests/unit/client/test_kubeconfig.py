@@ -83,6 +83,26 @@ def test_paths_are_relative_to_their_file(tmp_path: Path, home: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
+    ("command", "found"), [("./bin/login", "bin/login"), ("login", None), ("/abs/login", "/abs/login")]
+)
+def test_plugins_with_a_path_are_relative_too(
+    tmp_path: Path, home: dict[str, str], command: str, found: str | None
+) -> None:
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": command}}
+    config = load(home, write_kubeconfig(tmp_path / "k", "https://a", user))
+    assert config.user.exec.command == (command if found is None else str(tmp_path.resolve() / found))
+
+
+def test_what_cannot_be_followed_is_refused(tmp_path: Path, home: dict[str, str]) -> None:
+    file = write_kubeconfig(tmp_path / "k", "https://a", {"token": "t", "as": "other"})
+    with pytest.raises(KubeconfigError, match="user 'u' sets as, which Beamhall cannot follow"):
+        load(home, file)
+    file.write_text(file.read_text().replace('"as"', '"x"').replace('"server"', '"proxy-url": "http://p", "server"'))
+    with pytest.raises(KubeconfigError, match="cluster 'c' sets proxy-url"):
+        load(home, file)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("[", "is not YAML"),
