@@ -15,7 +15,7 @@ import structlog
 
 from beamhall.client.protocol import Client
 from beamhall.kernel.clock import Clock, format_micro_time
-from beamhall.kernel.errors import AlreadyExists, ApiError, NotFound
+from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, NotFound
 from beamhall.kernel.kinds import LEASE
 from beamhall.kernel.objects import Object
 
@@ -67,6 +67,7 @@ class Lease:
         self._sleep = sleep
         self._seen: tuple[Any, float] = (None, 0.0)
         self._renewed_at = 0.0
+        self._last_reason = ""
         self.is_held = False
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -96,8 +97,11 @@ class Lease:
         try:
             self.is_held = await self._attempt()
         except ApiError as err:
-            _log.debug("lease not renewed", lease=self._name, reason=err.reason, error=err.message)
+            level = _log.debug if err.reason in (self._last_reason, Conflict.reason) else _log.warning
+            level("lease not renewed", lease=self._name, reason=err.reason, error=err.message)
+            self._last_reason = err.reason
             return False
+        self._last_reason = ""
         if self.is_held:
             self._renewed_at = began
         return self.is_held
