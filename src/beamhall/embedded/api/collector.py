@@ -238,8 +238,10 @@ class Collector:
         name = name_of(definition)
         self._closing_definitions.add(name)
         contents = self._core.registry.stored_as(name)
-        for obj in self._core.store.list(name).items if contents is not None else ():
-            if contents is not None and not is_being_deleted(obj):
+        for obj in self._core.store.list(name).items:
+            if contents is None:  # no version is served, so nobody could take finalizers off
+                await self._core.store.delete(name, namespace_of(obj), name_of(obj))
+            elif not is_being_deleted(obj):
                 await self._delete(contents, obj, DeleteOptions(uid_of(obj)))
         if not self._is_left(name):
             await self._drop_finalizer(resource, definition, CLEANUP)

@@ -58,8 +58,12 @@ class Registry:
         return tuple(self._by_address.values())
 
     def stored(self) -> Sequence[Resource]:
-        """Give one version of each resource, the one in which it is stored."""
-        return tuple(r for r in self._by_address.values() if r.stored_api_version == r.kind.api_version)
+        """Give one version of each resource: that in which it is stored, or another if that one is not served."""
+        found: dict[str, Resource] = {}
+        for resource in self._by_address.values():
+            if resource.name not in found or resource.stored_api_version == resource.kind.api_version:
+                found[resource.name] = resource
+        return tuple(found.values())
 
     def stored_as(self, name: str) -> Resource | None:
         """Give the stored version of a resource by its version-less name, None if it is not served."""

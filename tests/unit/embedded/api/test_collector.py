@@ -73,6 +73,14 @@ async def test_a_child_of_an_owner_that_is_gone_goes(client):
     assert await names(client) == {"owner"}
 
 
+async def test_a_child_made_after_its_owner_went_follows_it(client):
+    owner = await family(client)
+    await client.delete(CONFIG_MAP, "owner", "default")
+    await until_gone(client, CONFIG_MAP, "child", "default")
+    await client.create(CONFIG_MAP, config_map("late", ownerReferences=[owner_reference(CONFIG_MAP, owner)]))
+    await until_gone(client, CONFIG_MAP, "late", "default")
+
+
 async def test_pods_are_given_their_time_when_their_owner_goes(client):
     owner = await client.create(CONFIG_MAP, config_map("owner"))
     await client.create(POD, pod(ownerReferences=[owner_reference(CONFIG_MAP, owner)]))

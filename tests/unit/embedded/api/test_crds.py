@@ -10,7 +10,7 @@ from beamhall.kernel.conditions import is_true
 from beamhall.kernel.errors import Invalid, NotFound, UnsupportedMediaType
 from beamhall.kernel.kinds import CUSTOM_RESOURCE_DEFINITION, Kind
 from beamhall.training.crds import tf_job_definition
-from tests.unit.embedded.api.conftest import ADMIN, TOY, TOY_SCHEMA, running_api, toy, toy_definition
+from tests.unit.embedded.api.conftest import ADMIN, TOY, TOY_SCHEMA, running_api, toy, toy_definition, until_gone
 
 
 async def test_a_definition_is_established_and_served_at_once(client):
@@ -74,6 +74,8 @@ async def test_a_changed_definition_is_served_as_changed(client, toys):
     await client.patch(CUSTOM_RESOURCE_DEFINITION, toys.resource, "", {"spec": changed["spec"]})
     with pytest.raises(NotFound):
         await client.get(toys, "t", "default")
+    await client.delete(CUSTOM_RESOURCE_DEFINITION, toys.resource)
+    await until_gone(client, CUSTOM_RESOURCE_DEFINITION, toys.resource)
 
 
 async def test_definitions_are_served_again_after_a_restart(tmp_path, clock):

@@ -302,6 +302,11 @@ async def test_pages_show_one_state_and_end(client):
     assert third.continue_ == ""
     odd = await client.list(CONFIG_MAP, Selection("default", labels="odd=1"), limit=2)
     assert [item["metadata"]["name"] for item in odd.items] == ["c1", "c3"]
+    even = Selection("default", labels="odd=0")
+    first = await client.list(CONFIG_MAP, even, limit=2)
+    second = await client.list(CONFIG_MAP, even, limit=2, continue_=first.continue_)
+    names = [[item["metadata"]["name"] for item in page.items] for page in (first, second)]
+    assert names == [["c0", "c2"], ["c4"]]
     with pytest.raises(BadRequest, match="continue"):
         await client.list(CONFIG_MAP, continue_="nonsense")
 
