@@ -24,7 +24,9 @@ def api(service: ServiceProcess) -> Iterator[Any]:
 
 def test_the_tfjob_from_create_to_delete(api: Any, service: ServiceProcess) -> None:
     jobs, core = client.CustomObjectsApi(api), client.CoreV1Api(api)
-    made: Any = jobs.create_namespaced_custom_object(**WHERE, body=tfjob("lab", workers=2, steps=10))
+    made: Any = jobs.create_namespaced_custom_object(
+        **WHERE, body=tfjob("lab", workers=2, steps=10, success_policy="AllWorkers")
+    )
     name = made["metadata"]["name"]
 
     seen = []

@@ -61,7 +61,9 @@ def test_a_tfjob_survives_kills_of_the_service(make_service: Callable[..., Servi
     api = Api(service)
     api.post("/k8s/api/v1/namespaces", {"metadata": {"name": "lab"}})
     steps = 60
-    name = api.post(JOBS, tfjob("lab", workers=2, steps=steps, pause_s=0.05))["metadata"]["name"]
+    name = api.post(JOBS, tfjob("lab", workers=2, steps=steps, pause_s=0.05, success_policy="AllWorkers"))["metadata"][
+        "name"
+    ]
     if seed:  # seed 0 kills at once, in the middle of starting
         wait_for("the job to run", lambda: _is_running(api, name))
     time.sleep(chance.uniform(0, 1.5))  # not a wait: the moment of the crash is what is varied
@@ -92,7 +94,9 @@ def test_pods_run_on_while_the_service_is_down(make_service: Callable[..., Servi
     service.add_image(IMAGE, "python", CODE)
     api = Api(service)
     api.post("/k8s/api/v1/namespaces", {"metadata": {"name": "lab"}})
-    name = api.post(JOBS, tfjob("lab", workers=2, steps=40, pause_s=0.05))["metadata"]["name"]
+    name = api.post(JOBS, tfjob("lab", workers=2, steps=40, pause_s=0.05, success_policy="AllWorkers"))["metadata"][
+        "name"
+    ]
     wait_for("the job to run", lambda: _is_running(api, name))
     service.kill()
     wait_for("the workers to end by themselves", lambda: len(list(service.data.glob("pods/*/**/exit.json"))) == 2)

@@ -8,8 +8,13 @@ CODE = Path(__file__).parent
 IMAGE = "gcr.io/your-project/your-image"
 
 
-def tfjob(namespace: str, *, workers: int = 3, steps: int = 20, pause_s: float = 0.0) -> dict[str, Any]:
-    """Make the TFJob as users have it today: one parameter server and workers, by ``generateName``."""
+def tfjob(
+    namespace: str, *, workers: int = 3, steps: int = 20, pause_s: float = 0.0, success_policy: str | None = None
+) -> dict[str, Any]:
+    """Make the TFJob as users have it today: one parameter server and workers, by ``generateName``.
+
+    It succeeds with worker 0. A test that looks at every worker's end asks for ``success_policy="AllWorkers"``.
+    """
     command = ["python", "-m", "trainer.task", "--batch_size=32", f"--training_steps={steps}", f"--pause={pause_s}"]
 
     def replica(replicas: int) -> dict[str, Any]:
@@ -22,9 +27,10 @@ def tfjob(namespace: str, *, workers: int = 3, steps: int = 20, pause_s: float =
             },
         }
 
+    policy = {"successPolicy": success_policy} if success_policy else {}
     return {
         "apiVersion": "kubeflow.org/v1",
         "kind": "TFJob",
         "metadata": {"generateName": "tfjob", "namespace": namespace},
-        "spec": {"tfReplicaSpecs": {"PS": replica(1), "Worker": replica(workers)}},
+        "spec": {"tfReplicaSpecs": {"PS": replica(1), "Worker": replica(workers)}} | policy,
     }

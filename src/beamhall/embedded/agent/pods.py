@@ -41,6 +41,7 @@ from beamhall.embedded.agent.lifecycle import (
     outcome,
 )
 from beamhall.embedded.agent.node import HOST_IP
+from beamhall.embedded.agent.progress import Progress
 from beamhall.embedded.agent.reporting import StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
 from beamhall.embedded.agent.sandbox import StartFailed
@@ -59,7 +60,7 @@ from beamhall.kernel.errors import ApiError, NotFound
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, name_of, namespace_of, revision_of, uid_of
 
-_PROGRESS_PERIOD_S = 3.0
+_PROGRESS_PERIOD_S = 2.0
 _DISK_RETRY_S = 2.0
 
 
@@ -325,17 +326,10 @@ class PodWorker:
         recorder = self._tools.recorder
         recorder.normal(self.pod, "Pulling", f'Pulling image "{reference}"', container=name)
         began = self._tools.clock.monotonic()
-        said = -_PROGRESS_PERIOD_S
-
-        def progress(text: str) -> None:
-            nonlocal said
-            moment = self._tools.clock.monotonic() - began
-            if moment - said >= _PROGRESS_PERIOD_S:
-                said = moment
-                recorder.normal(self.pod, "Pulling", text, container=name, slot="progress")
-
+        say = partial(recorder.normal, self.pod, "Pulling", container=name, slot="progress")
         try:
-            prepared = await self._tools.catalog.prepare(image, progress)
+            with contextlib.closing(Progress(say, _PROGRESS_PERIOD_S)) as progress:
+                prepared = await self._tools.catalog.prepare(image, progress)
         except (ApiError, OSError) as error:
             self._image_trouble(name, reference, str(error), self._tools.settings.remake)
         else:
