@@ -15,7 +15,7 @@ from beamhall.embedded.api.openapi import OpenApi
 from beamhall.embedded.api.replies import Reply, Stream, error_reply, send_reply, wait_for_disconnect, warning_headers
 from beamhall.embedded.api.requests import Request, read_path
 from beamhall.embedded.api.verbs import Api
-from beamhall.kernel.errors import ApiError, InternalError, NotFound, Unauthorized, status_of
+from beamhall.kernel.errors import ApiError, BadRequest, InternalError, NotFound, Unauthorized, status_of
 
 _log = structlog.get_logger(__name__)
 
@@ -49,6 +49,8 @@ class KubernetesApp:
                 await send_reply(send, answer, request.warnings)
         except ApiError as error:
             await send_reply(send, error_reply(error), request.warnings)
+        except RecursionError:
+            await send_reply(send, error_reply(BadRequest("the body of the request is nested too deep")), ())
         except Exception as error:  # noqa: BLE001  the HTTP root: a defect must not look like a lost connection
             _log.exception("request_failed", method=request.method, path=request.path)
             text = f"an error on the server prevented the request from succeeding ({type(error).__name__}); see its log"

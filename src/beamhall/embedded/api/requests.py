@@ -3,6 +3,7 @@
 Source: Kubernetes API concepts, "API terminology" (resource URIs) and "Alternate representations of resources".
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ BODY_LIMIT_BYTES = 3 * 1024 * 1024
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
+_MUCH_YAML_BYTES = 20_000
 _decode_json = msgspec.json.Decoder().decode
 _TRUE = frozenset({"true", "1", "t", "T", "TRUE", "True", ""})
 
@@ -139,11 +141,11 @@ class Request:
         if media_type == PROTOBUF:
             return _decode_protobuf(body)
         if media_type in ("application/yaml", "text/yaml", "application/x-yaml"):
-            return decode_yaml(body)
+            return await _yaml_of(body)
         if media_type in ("", "application/json", "text/plain", "application/x-www-form-urlencoded"):
             # Some clients name no type, and curl names a form: look at what is there.
             looks_like_json = body.lstrip()[:1] in (b"{", b"[")
-            return decode_json(body) if looks_like_json or media_type == "application/json" else decode_yaml(body)
+            return decode_json(body) if looks_like_json or media_type == "application/json" else await _yaml_of(body)
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format: {media_type}; accepted media types include: "
             f"application/json, application/yaml, {PROTOBUF}"
@@ -182,6 +184,11 @@ def _decode_protobuf(body: bytes) -> Any:
     from beamhall.embedded.api.builtin import protobuf  # noqa: PLC0415  as with YAML: most processes never see one
 
     return protobuf.decode(body)
+
+
+async def _yaml_of(body: bytes) -> Any:
+    """Read YAML; much of it takes so long (1 MB a second) that it leaves the loop."""
+    return decode_yaml(body) if len(body) < _MUCH_YAML_BYTES else await asyncio.to_thread(decode_yaml, body)
 
 
 def decode_yaml(body: bytes) -> Any:

@@ -18,6 +18,32 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+_DEPTH_LIMIT = 500
+_SMALLEST_DEEP_BYTES = 2 * _DEPTH_LIMIT
+
+
+def _check_shape(body: bytes) -> None:
+    """Refuse what would hurt the process: nesting that overruns the C parser's stack, aliases that multiply.
+
+    Raises:
+        BadRequest: It is nested too deep, or has aliases.
+    """
+    if len(body) < _SMALLEST_DEEP_BYTES and b"*" not in body:
+        return
+    depth = 0
+    for event in yaml.parse(body, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEPTH_LIMIT:
+                raise BadRequest(f"the YAML of the request is nested more than {_DEPTH_LIMIT} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            raise BadRequest(
+                f"the YAML of the request has an alias (*{event.anchor}): write the value out, or send JSON"
+            )
+
+
 def load(body: bytes) -> Any:
     """Read one YAML document.
 
@@ -25,6 +51,7 @@ def load(body: bytes) -> Any:
         BadRequest: It is malformed, holds several documents, or something that JSON has no form for.
     """
     try:
+        _check_shape(body)
         value = yaml.load(body, _Loader)  # noqa: S506  a safe loader
         return msgspec.json.decode(msgspec.json.encode(value))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -101,6 +101,16 @@ async def test_bodies_that_cannot_be_read(http, content, media_type, words):
     assert words in answer.json()["message"]
 
 
+@pytest.mark.parametrize("depth", [900, 960, 990, 2_000, 100_000])
+async def test_nesting_without_end_is_a_bad_request(http, depth):
+    body = '{"metadata": {"name": "deep"}, "data": ' + '{"a":' * depth + "1" + "}" * depth + "}"
+    for media_type in ("application/json", "application/yaml"):
+        answer = await http.post(MAPS, content=body, headers={"content-type": media_type})
+        assert answer.status_code == 400
+    patch = {"content-type": "application/merge-patch+json"}
+    assert (await http.patch("/api/v1/namespaces/default", content=body, headers=patch)).status_code in (200, 400, 422)
+
+
 async def test_errors_are_status_objects(http):
     answer = await http.get(PODS + "/nothing")
     assert answer.status_code == 404
