@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from beamhall.app.certificates import ensure_certificates
 from beamhall.app.clock import SystemClock
@@ -105,8 +105,7 @@ def _client_host(host: str) -> str:
 
 
 def _metrics() -> CollectorRegistry:
+    """Give the metrics of this service, and all that parts count for the whole process."""
     registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
+    registry.register(REGISTRY)
     return registry

@@ -66,10 +66,16 @@ def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def stop_signal() -> asyncio.Event:
-    """Give an event that Ctrl-C and SIGTERM set."""
+    """Give an event that Ctrl-C and SIGTERM set. A second one does not wait for the service to stop cleanly."""
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def note(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, note, number)
     return stop
 
 

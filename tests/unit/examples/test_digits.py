@@ -2,10 +2,6 @@
 
 import importlib.util
 import json
-import os
-import re
-import socket
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-
-from beamhall.catalog.catalog import Catalog
 
 DIGITS = Path(__file__).resolve().parents[3] / "examples" / "digits"
 CLUSTER = {"ps": ["j-ps-0.ns.svc:2222"], "worker": ["j-worker-0.ns.svc:2222", "j-worker-1.ns.svc:2222"]}
@@ -105,48 +99,3 @@ def test_the_manifest_has_the_shape_that_users_know() -> None:
     (volume,) = replicas["Worker"]["template"]["spec"]["volumes"]
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     assert claim["metadata"]["namespace"] == job["metadata"]["namespace"]
-
-
-def free_addresses(n: int) -> list[str]:
-    """Give addresses that nothing listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
-    return addresses
-
-
-@pytest.mark.heavy
-@pytest.mark.timeout(900)
-async def test_two_workers_and_a_parameter_server_train_a_good_network(tmp_path: Path) -> None:
-    catalog = Catalog.load(tmp_path)
-    prepared = await catalog.prepare(catalog.find("tensorflow"), print)
-    server, *workers = free_addresses(3)
-    hosts = {"ps": [server], "worker": workers}
-    running = {}
-    for type_, index in (("ps", 0), ("worker", 0), ("worker", 1)):
-        config = {"cluster": hosts, "task": {"type": type_, "index": index}, "environment": "cloud"}
-        env = {**os.environ, **prepared.env, "TF_CONFIG": json.dumps(config), "MODEL_DIR": str(tmp_path / "model")}
-        with (tmp_path / f"{type_}-{index}.log").open("w") as output:
-            command = [str(prepared.python), "-m", "trainer.task", "--batch_size=32", "--training_steps=1000"]
-            running[type_, index] = subprocess.Popen(
-                command, cwd=DIGITS, env=env, stdout=output, stderr=subprocess.STDOUT, text=True
-            )
-    try:
-        codes = [running["worker", i].wait(timeout=300) for i in (0, 1)]
-        is_serving = running["ps", 0].poll() is None
-    finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
-    log = (tmp_path / "worker-0.log").read_text()
-    assert (codes, is_serving) == ([0, 0], True), log
-    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
-    assert metrics["accuracy"] > 0.94
-    assert f"held-out accuracy: {metrics['accuracy']:.4f}" in log
-    assert f"saved model: {tmp_path / 'model' / 'saved_model'}" in log
-    assert min(metrics["steps_by_worker"].values()) > 100
-    assert sum(metrics["steps_by_worker"].values()) in (1000, 1001)
-    assert (tmp_path / "model" / "saved_model" / "saved_model.pb").exists()
-    other = (tmp_path / "worker-1.log").read_text()
-    assert re.search(r"^step 1000/1000 loss \d\.\d\d accuracy \d\.\d\d worker 1$", other, re.M), other
