@@ -85,7 +85,7 @@ def test_a_tfjob_survives_kills_of_the_service(make_service: Callable[..., Servi
     )
     assert json.dumps(job["status"]).count("completionTime") == 1
     statuses = [c for pod in api.get(PODS)["items"] for c in pod["status"]["containerStatuses"]]
-    assert {c["restartCount"] for c in statuses} == {0}, statuses
+    assert {c["restartCount"] for c in statuses} == {0}, json.dumps(statuses)
 
 
 def test_pods_run_on_while_the_service_is_down(make_service: Callable[..., ServiceProcess]) -> None:

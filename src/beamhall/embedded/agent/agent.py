@@ -30,6 +30,7 @@ from beamhall.embedded.agent.pods import PodWorker
 from beamhall.embedded.agent.sandbox import Sandboxes
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.tools import Tools
+from beamhall.embedded.agent.subnets import Subnet
 from beamhall.embedded.agent.volumes import Roots
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import Conflict, ServiceUnavailable, Timeout, TooManyRequests
@@ -105,7 +106,8 @@ class Agent:
         async with contextlib.AsyncExitStack() as stack:
             await self.sandboxes.start()
             stack.push_async_callback(self.sandboxes.close)
-            tools = self._tools = await self._make_tools()
+            subnet = stack.enter_context(contextlib.closing(Subnet(self._settings.pod_network, self._directory)))
+            tools = self._tools = await self._make_tools(subnet)
             self._restore(tools)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(tools.recorder.run())
@@ -132,7 +134,7 @@ class Agent:
         if self._tools is not None:
             await self._tools.recorder.flush()
 
-    async def _make_tools(self) -> Tools:
+    async def _make_tools(self, subnet: Subnet) -> Tools:
         gpus = await asyncio.to_thread(find_gpus, self._settings.gpus)
         machine = await asyncio.to_thread(read_machine, self._directory)
         devices = Devices(gpus, self._settings.gpu_shared_by)
@@ -144,7 +146,7 @@ class Agent:
             recorder=EventRecorder(self._client, self.clock, self.node_name),
             clock=self.clock,
             settings=self._settings,
-            addresses=Addresses(self._settings.pod_network),
+            addresses=Addresses(subnet.network),
             names=Names(self._directory / "network", _host_names()),
             devices=devices,
             roots=Roots(self._directory / "volumes", self._settings.allow_host_path),

@@ -26,7 +26,7 @@ class Addresses:
         network: Where from, such as ``127.64.0.0/11``.
     """
 
-    def __init__(self, network: str) -> None:
+    def __init__(self, network: str | ipaddress.IPv4Network) -> None:
         block = ipaddress.IPv4Network(network)
         if not block.subnet_of(ipaddress.IPv4Network("127.0.0.0/8")):
             raise ValueError(f"Pod network {network} must lie in 127.0.0.0/8: other addresses need privileges")

@@ -40,7 +40,8 @@ class FakeCatalog:
     def is_ready(self, image):
         if image.reference == "slow" and not self.slow.is_set():
             return None
-        python = Path(sys.executable)
+        # Not sys.executable: a clone below /tmp would keep containers from having a /tmp of their own.
+        python = Path(sys.base_prefix) / "bin" / "python3"
         return SimpleNamespace(
             image=image, environment="python", prefix=python.parent.parent, python=python, bin=python.parent,
             env={"FROM_IMAGE": "1"}, workdir="", entrypoint=(), command=(), warm=(),
