@@ -29,8 +29,8 @@ from beamhall.embedded.agent.node import HOST_IP, NodeReporter, allocatable_of, 
 from beamhall.embedded.agent.pods import PodWorker
 from beamhall.embedded.agent.sandbox import Sandboxes
 from beamhall.embedded.agent.settings import AgentSettings
-from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.subnets import Subnet
+from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import Roots
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import Conflict, ServiceUnavailable, Timeout, TooManyRequests

@@ -1,8 +1,8 @@
-"""Which part of the Pod network is this service's: several services on one machine must not give out the same address.
+"""Which part of the Pod network is this service's: two services on one machine must not give out the same address.
 
-Loopback addresses need no configuration, so nothing keeps two services from using one but this. A service asks first for
-the part that its data directory's path leads to, so that a restart comes back to where adopted Pods are, and claims it by
-an abstract Unix socket, which the kernel lets go when the process ends, however it ends.
+Loopback addresses need no configuration, so nothing keeps two services from using one but this. A service asks first
+for the part that its data directory's path leads to, so that a restart comes back to where adopted Pods are, and claims
+it by an abstract Unix socket, which the kernel lets go when the process ends, however it ends.
 """
 
 import hashlib
