@@ -6,6 +6,9 @@ address (schema, columns, subresources) belongs to that server.
 
 from dataclasses import dataclass
 
+KUBERNETES_VERSION = "v1.32.0+beamhall"
+"""The release of Kubernetes whose API the embedded cluster follows, as it tells clients."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:

@@ -20,7 +20,7 @@ from beamhall.embedded.agent.devices import GPU, Devices
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.kernel.clock import Clock, format_micro_time, format_time
 from beamhall.kernel.errors import AlreadyExists, ApiError, NotFound
-from beamhall.kernel.kinds import LEASE, NAMESPACE, NODE
+from beamhall.kernel.kinds import KUBERNETES_VERSION, LEASE, NAMESPACE, NODE
 from beamhall.kernel.objects import Object, uid_of
 
 _LEASES = "kube-node-lease"
@@ -103,7 +103,7 @@ def node_object(name: str, machine: Machine, devices: Devices, max_pods: int) ->
                 "kernelVersion": platform.release(),
                 "osImage": _os_name(),
                 "containerRuntimeVersion": "beamhall://0.1.0",
-                "kubeletVersion": "v1.31.0-beamhall",
+                "kubeletVersion": KUBERNETES_VERSION,
                 "kubeProxyVersion": "",
                 "operatingSystem": system,
                 "architecture": architecture,

@@ -16,11 +16,12 @@ from beamhall.embedded.api.replies import Reply, reply, wants_aggregated_discove
 from beamhall.embedded.api.requests import Request
 from beamhall.embedded.api.resources import VERBS, Resource
 from beamhall.kernel.errors import MethodNotAllowed
+from beamhall.kernel.kinds import KUBERNETES_VERSION
 
 VERSION = {
     "major": "1",
     "minor": "32",
-    "gitVersion": "v1.32.0+beamhall",
+    "gitVersion": KUBERNETES_VERSION,
     "gitCommit": "",
     "gitTreeState": "clean",
     "buildDate": "1970-01-01T00:00:00Z",

@@ -184,15 +184,20 @@ class Store:
 
         Raises:
             Expired: Changes since then are no longer kept; list afresh. May also come later, while iterating.
+            ServiceUnavailable: The store is closed.
         """
+        self._require_open()
         check_kept(since, *self._reader.revisions())
         return self._hub.add(resource, namespace, since)
 
     # Between the loop and the writer's thread
 
-    def _new_future(self) -> asyncio.Future[Result]:
+    def _require_open(self) -> None:
         if not self._is_open:
             raise ServiceUnavailable("the object store is closed: the service is stopping", retry_after_s=1)
+
+    def _new_future(self) -> asyncio.Future[Result]:
+        self._require_open()
         if len(self._waiting) >= WAITING_LIMIT:
             raise TooManyRequests("too many writes wait for the disk; try again", retry_after_s=1)
         future: asyncio.Future[Result] = self._loop.create_future()

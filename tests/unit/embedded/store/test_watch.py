@@ -10,7 +10,7 @@ import pytest
 from beamhall.embedded.store import watch
 from beamhall.embedded.store.store import Store
 from beamhall.embedded.store.watch import Change, Subscription
-from beamhall.kernel.errors import Expired
+from beamhall.kernel.errors import Expired, ServiceUnavailable
 from beamhall.kernel.objects import Object
 
 
@@ -135,3 +135,11 @@ async def test_two_hundred_watchers_see_the_same(store: Store) -> None:
         for number in range(30):
             await store.create("pods", pod(f"p{number}"))
     assert seen == [[f"p{number}" for number in range(30)]] * 200
+
+
+async def test_a_closed_store_is_not_watched(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "closed.db")
+    revision = store.revision
+    await store.close()
+    with pytest.raises(ServiceUnavailable, match="closed"):
+        store.watch("pods", since=revision)
