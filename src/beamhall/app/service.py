@@ -69,7 +69,7 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         token = ensure_token(settings.data)
         tls, authority = ensure_certificates(settings.data / "tls", _names(settings), clock.now())
         cluster = await stack.enter_async_context(embedded_cluster(settings, clock))
-        rules = AccessRules(token, settings.host_names)
+        rules = AccessRules(token, {name.lower() for name in (socket.gethostname(), *settings.host_names)})
         apps = {"/k8s": cluster.app, "/api/stories": stories_app(cluster.story)}
         front = Front(rules, apps, cluster.unready, _metrics())
         server = Listener(front.application(), listener, tls)
