@@ -35,10 +35,10 @@ def _check_result(said: str) -> None:
 def test_the_demo_trains_and_a_second_run_makes_no_environment(tmp_path: Path) -> None:
     first = _demo(tmp_path / "demo")
     _check_result(first)
-    assert "resolving" in first
+    assert "Successfully pulled image" in first
     second = _demo(tmp_path / "demo")
     _check_result(second)
-    assert "resolving" not in second
+    assert "Successfully pulled image" not in second
 
 
 def test_the_demo_forgets_nothing_but_a_demo(tmp_path: Path) -> None:

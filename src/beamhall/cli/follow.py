@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from beamhall.client.protocol import Client, LogOptions, Selection
-from beamhall.kernel.errors import AlreadyExists, BadRequest, Expired, NotFound
+from beamhall.client.reflector import Removed, Replaced, Upserted, reflect
+from beamhall.kernel.errors import AlreadyExists, BadRequest, NotFound
 from beamhall.kernel.kinds import EVENT, NAMESPACE, POD, Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of
 
@@ -43,69 +45,53 @@ def end_of(job: ReadOnlyObject) -> ReadOnlyObject | None:
     return None
 
 
+async def _objects(client: Client, kind: Kind, selection: Selection) -> AsyncGenerator[Object, None]:
+    """Give the selected objects as they are, and again whenever one changes. A job that is removed is the end."""
+    async with aclosing(reflect(client, kind, selection)) as changes:
+        async for change in changes:
+            match change:
+                case Replaced(objects):
+                    for obj in objects:
+                        yield obj
+                case Upserted(obj):
+                    yield obj
+                case Removed() if kind not in (EVENT, POD):
+                    return
+
+
 async def _wait_for_end(client: Client, kind: Kind, namespace: str, name: str) -> Object:
     selection = Selection(namespace=namespace, fields=f"metadata.name={name}")
-    while True:
-        page = await client.list(kind, selection)
-        if not page.items:
-            raise NotFound(f"{kind.kind} {namespace}/{name} was deleted while it was followed")
-        if end_of(page.items[0]):
-            return page.items[0]
-        with contextlib.suppress(Expired):
-            async with client.watch(kind, selection, revision=page.revision) as changes:
-                async for change in changes:
-                    if change.type == "DELETED" or end_of(change.object):
-                        break
+    async with aclosing(_objects(client, kind, selection)) as jobs:
+        async for job in jobs:
+            if end_of(job):
+                return job
+    raise NotFound(f"{kind.kind} {namespace}/{name} was deleted while it was followed")
 
 
 async def _follow_events(client: Client, namespace: str, job: str, say: Say) -> None:
     """Print the events of a job's Pods that say why it does not run yet."""
-    selection = Selection(namespace=namespace)
     said = set()
-    page = await client.list(EVENT, selection)
-    async with client.watch(EVENT, selection, revision=page.revision) as changes:
-        async for change in changes:
-            event = change.object
-            about = event.get("involvedObject", {}).get("name", "")
+    async with aclosing(_objects(client, EVENT, Selection(namespace=namespace))) as events:
+        async for event in events:
             line = f"{event.get('reason')}: {event.get('message')}"
-            if (
-                change.type != "DELETED"
-                and about.startswith(job)
-                and event.get("reason") in _TELLING
-                and line not in said
-            ):
+            is_ours = event.get("involvedObject", {}).get("name", "").startswith(job)
+            if is_ours and event.get("reason") in _TELLING and line not in said:
                 said.add(line)
                 say(f"  {line}")
 
 
-_TELLING = (
-    "Pulling",
-    "Pulled",
-    "Failed",
-    "FailedScheduling",
-    "FailedMount",
-    "BackOff",
-    "Restarting",
-    "TFJobRestarting",
-)
+_TELLING = ("Pulling", "Pulled", "Failed", "FailedScheduling", "FailedMount", "BackOff", "TFJobRestarting")
 
 
 async def _follow_logs(client: Client, namespace: str, job: str, say: Say) -> None:
     """Print the output of a job's Pods as it comes, each line with its replica before it."""
     selection = Selection(namespace=namespace, labels=f"{JOB_NAME_LABEL}={job}")
     followed: set[str] = set()
-    page = await client.list(POD, selection)
-    async with asyncio.TaskGroup() as tasks, client.watch(POD, selection, revision=page.revision) as changes:
-
-        def follow(pod: ReadOnlyObject) -> None:
+    async with asyncio.TaskGroup() as tasks, aclosing(_objects(client, POD, selection)) as pods:
+        async for pod in pods:
             if name_of(pod) not in followed and (pod.get("status") or {}).get("phase") not in (None, "Pending"):
                 followed.add(name_of(pod))
                 tasks.create_task(_follow_log(client, pod, name_of(pod).removeprefix(f"{job}-"), say))
-
-        for pod in page.items:
-            follow(pod)
-        async for change in changes:
-            follow(change.object)
 
 
 async def _follow_log(client: Client, pod: ReadOnlyObject, prefix: str, say: Say) -> None:
