@@ -73,7 +73,9 @@ def add(image: str, environment: str, paths: tuple[str, ...], data: Path | None)
       beamhall images add gcr.io/your-project/your-image --environment tensorflow --path ~/your-code
     """
     catalog = _catalog(data)
-    catalog.add(image, environment=environment, path=paths)
+    added = catalog.add(image, environment=environment, path=paths)
+    if added.has_lost_comments:
+        click.echo(f"the comments in {added.file} are not kept", err=True)
     click.echo(f"{image} is now the environment {environment}" + (f" with {':'.join(paths)}" if paths else ""))
 
 

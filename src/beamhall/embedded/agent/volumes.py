@@ -19,7 +19,7 @@ from typing import Any
 
 from beamhall.embedded.agent.directory import PodDirectory, safe_name
 from beamhall.embedded.agent.environment import ConfigError, expand, field_value, resource_value
-from beamhall.embedded.agent.facts import containers, init_containers, spec_of
+from beamhall.embedded.agent.facts import containers, spec_of
 from beamhall.embedded.agent.sandbox import Mount
 from beamhall.kernel.kinds import CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET, Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, namespace_of
@@ -188,12 +188,6 @@ def mounts_of(
         read_only = bool(mount.get("readOnly")) or _is_read_only(volume)
         mounts.append(Mount(source=source, target=target.rstrip("/"), read_only=read_only))
     return mounts
-
-
-def mounted_volumes(pod: ReadOnlyObject) -> frozenset[str]:
-    """Give the names of the volumes that some container mounts."""
-    everyone = (*init_containers(pod), *containers(pod))
-    return frozenset(str(mount.get("name")) for c in everyone for mount in c.get("volumeMounts") or ())
 
 
 def decode_secret(secret: ReadOnlyObject) -> dict[str, bytes]:

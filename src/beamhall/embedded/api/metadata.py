@@ -15,10 +15,6 @@ from beamhall.kernel.clock import format_time
 from beamhall.kernel.errors import BadRequest, Cause, Invalid
 from beamhall.kernel.objects import Object
 
-_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels and no look-alikes: no words by accident
-_SUFFIX_LENGTH = 5
-_GENERATED_BASE_LIMIT = 63 - _SUFFIX_LENGTH
-
 _SERVER_FIELDS = (
     "uid",
     "creationTimestamp",
@@ -127,8 +123,3 @@ def keep_server_fields(metadata: Object, old: dict[str, Any]) -> None:
     metadata["name"] = old["name"]
     if "namespace" in old:
         metadata["namespace"] = old["namespace"]
-
-
-def generated_name(prefix: str, random: Random) -> str:
-    """Make a name from ``generateName``: the prefix, cut to fit a label, and five random letters."""
-    return prefix[:_GENERATED_BASE_LIMIT] + "".join(random.choices(_SUFFIX_LETTERS, k=_SUFFIX_LENGTH))

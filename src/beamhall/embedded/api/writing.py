@@ -24,7 +24,7 @@ from beamhall.embedded.api.core import (
     metadata_in,
     size_bytes,
 )
-from beamhall.embedded.api.metadata import begin_life, check_form, generated_name, keep_server_fields, names_right
+from beamhall.embedded.api.metadata import begin_life, check_form, keep_server_fields, names_right
 from beamhall.embedded.api.resources import Resource
 from beamhall.kernel.errors import (
     AlreadyExists,
@@ -39,6 +39,7 @@ from beamhall.kernel.errors import (
 )
 from beamhall.kernel.identity import User
 from beamhall.kernel.kinds import NAMESPACE
+from beamhall.kernel.names import generate_name
 from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted, name_of, namespace_of, revision_of
 
 _NAME_ATTEMPTS = 8
@@ -72,7 +73,7 @@ class Writing:
         if resource.has_status and not resource.status_at_create:
             obj.pop("status", None)
         if prefix:
-            metadata["name"] = generated_name(prefix, self._core.random)
+            metadata["name"] = generate_name(prefix, self._core.random.choice)
         names_right(resource, obj)
         await self._complete_new(user, resource, obj, options)
         for attempt in range(_NAME_ATTEMPTS):
@@ -83,7 +84,7 @@ class Writing:
                     raise AlreadyExists(
                         f"{resource.describe(name_of(obj))} already exists", details=resource.details(name_of(obj))
                     ) from None
-                metadata["name"] = generated_name(prefix, self._core.random)
+                metadata["name"] = generate_name(prefix, self._core.random.choice)
         raise AssertionError("the loop above returns or raises")
 
     async def _complete_new(self, user: User, resource: Resource, obj: Object, options: WriteOptions) -> None:

@@ -32,7 +32,7 @@ async def test_the_server_sets_its_part_of_metadata(client):
 
 async def test_a_generated_name_that_is_taken_is_made_anew(api, client, monkeypatch):
     names = iter(["p-aaaaa", "p-aaaaa", "p-bbbbb"])
-    monkeypatch.setattr("beamhall.embedded.api.writing.generated_name", lambda *_: next(names))
+    monkeypatch.setattr("beamhall.embedded.api.writing.generate_name", lambda *_: next(names))
     obj = {"metadata": {"generateName": "p-", "namespace": "default"}, "spec": pod()["spec"]}
     assert (await client.create(POD, obj))["metadata"]["name"] == "p-aaaaa"
     assert (await client.create(POD, obj))["metadata"]["name"] == "p-bbbbb"
