@@ -31,7 +31,11 @@ ROOTS = (
     "apiextensions_v1.CustomResourceDefinition", "scheduling_v1.PriorityClass", "meta_v1.DeleteOptions",
     "authentication_v1.SelfSubjectReview", "authentication_v1.TokenRequest", "authentication_v1.TokenReview",
     "authorization_v1.SelfSubjectAccessReview", "authorization_v1.SelfSubjectRulesReview",
-    "authorization_v1.SubjectAccessReview", "autoscaling_v1.Scale",
+    "authorization_v1.SubjectAccessReview", "authorization_v1.LocalSubjectAccessReview", "autoscaling_v1.Scale",
+    "core_v1.ResourceQuota", "core_v1.LimitRange", "apps_v1.Deployment", "apps_v1.ReplicaSet", "apps_v1.StatefulSet",
+    "apps_v1.ControllerRevision", "batch_v1.CronJob", "discovery_v1.EndpointSlice", "rbac_v1.Role",
+    "rbac_v1.RoleBinding", "rbac_v1.ClusterRole", "rbac_v1.ClusterRoleBinding", "storage_v1.StorageClass",
+    "policy_v1.Eviction",
 )  # fmt: skip
 
 SCALARS = {
@@ -49,8 +53,134 @@ PROTO_MESSAGES = {
 }  # fmt: skip
 
 HAND: Mapping[str, Mapping[str, str]] = {
-    # Source: generated.proto of kubernetes' batch/v1, coordination/v1, scheduling/v1, authentication/v1,
-    # authorization/v1 and autoscaling/v1.
+    # Source: generated.proto of kubernetes' apps/v1, batch/v1, coordination/v1, discovery/v1, policy/v1, rbac/v1,
+    # scheduling/v1, storage/v1, authentication/v1, authorization/v1 and autoscaling/v1.
+    "apps_v1.ControllerRevision": {"metadata": "meta_v1.ObjectMeta 1", "data": "{}any 2", "revision": "int64 3"},
+    "apps_v1.Deployment": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "apps_v1.DeploymentSpec 2", "status": "apps_v1.DeploymentStatus 3",
+    },
+    "apps_v1.DeploymentSpec": {
+        "replicas": "int32 1", "selector": "meta_v1.LabelSelector 2", "template": "core_v1.PodTemplateSpec 3",
+        "strategy": "apps_v1.DeploymentStrategy 4 retain-keys", "minReadySeconds": "int32 5",
+        "revisionHistoryLimit": "int32 6", "paused": "bool 7", "progressDeadlineSeconds": "int32 9",
+    },
+    "apps_v1.DeploymentStrategy": {"type": "string 1", "rollingUpdate": "apps_v1.RollingUpdateDeployment 2"},
+    "apps_v1.RollingUpdateDeployment": {"maxUnavailable": "int-or-string 1", "maxSurge": "int-or-string 2"},
+    "apps_v1.DeploymentStatus": {
+        "observedGeneration": "int64 1", "replicas": "int32 2", "updatedReplicas": "int32 3",
+        "availableReplicas": "int32 4", "unavailableReplicas": "int32 5",
+        "conditions": "[]apps_v1.DeploymentCondition 6 patch=type list=map:type", "readyReplicas": "int32 7",
+        "collisionCount": "int32 8", "terminatingReplicas": "int32 9",
+    },
+    "apps_v1.DeploymentCondition": {
+        "type": "string 1", "status": "string 2", "reason": "string 4", "message": "string 5",
+        "lastUpdateTime": "time 6", "lastTransitionTime": "time 7",
+    },
+    "apps_v1.ReplicaSet": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "apps_v1.ReplicaSetSpec 2", "status": "apps_v1.ReplicaSetStatus 3",
+    },
+    "apps_v1.ReplicaSetSpec": {
+        "replicas": "int32 1", "selector": "meta_v1.LabelSelector 2", "template": "core_v1.PodTemplateSpec 3",
+        "minReadySeconds": "int32 4",
+    },
+    "apps_v1.ReplicaSetStatus": {
+        "replicas": "int32 1", "fullyLabeledReplicas": "int32 2", "observedGeneration": "int64 3",
+        "readyReplicas": "int32 4", "availableReplicas": "int32 5",
+        "conditions": "[]apps_v1.ReplicaSetCondition 6 patch=type list=map:type", "terminatingReplicas": "int32 7",
+    },
+    "apps_v1.ReplicaSetCondition": {
+        "type": "string 1", "status": "string 2", "lastTransitionTime": "time 3", "reason": "string 4",
+        "message": "string 5",
+    },
+    "apps_v1.StatefulSet": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "apps_v1.StatefulSetSpec 2",
+        "status": "apps_v1.StatefulSetStatus 3",
+    },
+    "apps_v1.StatefulSetSpec": {
+        "replicas": "int32 1", "selector": "meta_v1.LabelSelector 2", "template": "core_v1.PodTemplateSpec 3",
+        "volumeClaimTemplates": "[]core_v1.PersistentVolumeClaim 4 list=atomic", "serviceName": "string 5",
+        "podManagementPolicy": "string 6", "updateStrategy": "apps_v1.StatefulSetUpdateStrategy 7",
+        "revisionHistoryLimit": "int32 8", "minReadySeconds": "int32 9",
+        "persistentVolumeClaimRetentionPolicy": "apps_v1.StatefulSetPersistentVolumeClaimRetentionPolicy 10",
+        "ordinals": "apps_v1.StatefulSetOrdinals 11",
+    },
+    "apps_v1.StatefulSetUpdateStrategy": {
+        "type": "string 1", "rollingUpdate": "apps_v1.RollingUpdateStatefulSetStrategy 2",
+    },
+    "apps_v1.RollingUpdateStatefulSetStrategy": {"partition": "int32 1", "maxUnavailable": "int-or-string 2"},
+    "apps_v1.StatefulSetPersistentVolumeClaimRetentionPolicy": {"whenDeleted": "string 1", "whenScaled": "string 2"},
+    "apps_v1.StatefulSetOrdinals": {"start": "int32 1"},
+    "apps_v1.StatefulSetStatus": {
+        "observedGeneration": "int64 1", "replicas": "int32 2", "readyReplicas": "int32 3",
+        "currentReplicas": "int32 4", "updatedReplicas": "int32 5", "currentRevision": "string 6",
+        "updateRevision": "string 7", "collisionCount": "int32 9",
+        "conditions": "[]apps_v1.StatefulSetCondition 10 patch=type list=map:type", "availableReplicas": "int32 11",
+    },
+    "apps_v1.StatefulSetCondition": {
+        "type": "string 1", "status": "string 2", "lastTransitionTime": "time 3", "reason": "string 4",
+        "message": "string 5",
+    },
+    "batch_v1.CronJob": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "batch_v1.CronJobSpec 2", "status": "batch_v1.CronJobStatus 3",
+    },
+    "batch_v1.CronJobSpec": {
+        "schedule": "string 1", "startingDeadlineSeconds": "int64 2", "concurrencyPolicy": "string 3",
+        "suspend": "bool 4", "jobTemplate": "batch_v1.JobTemplateSpec 5", "successfulJobsHistoryLimit": "int32 6",
+        "failedJobsHistoryLimit": "int32 7", "timeZone": "string 8",
+    },
+    "batch_v1.JobTemplateSpec": {"metadata": "meta_v1.ObjectMeta 1", "spec": "batch_v1.JobSpec 2"},
+    "batch_v1.CronJobStatus": {
+        "active": "[]core_v1.ObjectReference 1 list=atomic",
+        "lastScheduleTime": "time 4", "lastSuccessfulTime": "time 5",
+    },
+    "discovery_v1.EndpointSlice": {
+        "metadata": "meta_v1.ObjectMeta 1", "endpoints": "[]discovery_v1.Endpoint 2 list=atomic",
+        "ports": "[]discovery_v1.EndpointPort 3 list=atomic", "addressType": "string 4",
+    },
+    "discovery_v1.Endpoint": {
+        "addresses": "[]string 1 list=set", "conditions": "discovery_v1.EndpointConditions 2", "hostname": "string 3",
+        "targetRef": "core_v1.ObjectReference 4", "deprecatedTopology": "{}string 5", "nodeName": "string 6",
+        "zone": "string 7", "hints": "discovery_v1.EndpointHints 8",
+    },
+    "discovery_v1.EndpointConditions": {"ready": "bool 1", "serving": "bool 2", "terminating": "bool 3"},
+    "discovery_v1.EndpointHints": {
+        "forZones": "[]discovery_v1.ForZone 1 list=atomic", "forNodes": "[]discovery_v1.ForNode 2 list=atomic",
+    },
+    "discovery_v1.ForZone": {"name": "string 1"},
+    "discovery_v1.ForNode": {"name": "string 1"},
+    "discovery_v1.EndpointPort": {
+        "name": "string 1", "protocol": "string 2", "port": "int32 3", "appProtocol": "string 4",
+    },
+    "policy_v1.Eviction": {"metadata": "meta_v1.ObjectMeta 1", "deleteOptions": "meta_v1.DeleteOptions 2"},
+    "rbac_v1.Role": {"metadata": "meta_v1.ObjectMeta 1", "rules": "[]rbac_v1.PolicyRule 2 list=atomic"},
+    "rbac_v1.PolicyRule": {
+        "verbs": "[]string 1 list=atomic", "apiGroups": "[]string 2 list=atomic", "resources": "[]string 3 list=atomic",
+        "resourceNames": "[]string 4 list=atomic", "nonResourceURLs": "[]string 5 list=atomic",
+    },
+    "rbac_v1.RoleBinding": {
+        "metadata": "meta_v1.ObjectMeta 1", "subjects": "[]rbac_v1.Subject 2 list=atomic",
+        "roleRef": "rbac_v1.RoleRef 3",
+    },
+    "rbac_v1.Subject": {"kind": "string 1", "apiGroup": "string 2", "name": "string 3", "namespace": "string 4"},
+    "rbac_v1.RoleRef": {"apiGroup": "string 1", "kind": "string 2", "name": "string 3"},
+    "rbac_v1.ClusterRole": {
+        "metadata": "meta_v1.ObjectMeta 1", "rules": "[]rbac_v1.PolicyRule 2 list=atomic",
+        "aggregationRule": "rbac_v1.AggregationRule 3",
+    },
+    "rbac_v1.AggregationRule": {"clusterRoleSelectors": "[]meta_v1.LabelSelector 1 list=atomic"},
+    "rbac_v1.ClusterRoleBinding": {
+        "metadata": "meta_v1.ObjectMeta 1", "subjects": "[]rbac_v1.Subject 2 list=atomic",
+        "roleRef": "rbac_v1.RoleRef 3",
+    },
+    "storage_v1.StorageClass": {
+        "metadata": "meta_v1.ObjectMeta 1", "provisioner": "string 2", "parameters": "{}string 3",
+        "reclaimPolicy": "string 4", "mountOptions": "[]string 5 list=atomic", "allowVolumeExpansion": "bool 6",
+        "volumeBindingMode": "string 7", "allowedTopologies": "[]core_v1.TopologySelectorTerm 8 list=atomic",
+    },
+    "authorization_v1.LocalSubjectAccessReview": {
+        "metadata": "meta_v1.ObjectMeta 1", "spec": "authorization_v1.SubjectAccessReviewSpec 2",
+        "status": "authorization_v1.SubjectAccessReviewStatus 3",
+    },
     "batch_v1.Job": {
         "metadata": "meta_v1.ObjectMeta 1", "spec": "batch_v1.JobSpec 2", "status": "batch_v1.JobStatus 3",
     },

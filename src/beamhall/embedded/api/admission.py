@@ -5,11 +5,10 @@ Now that is the priority of Pods. Quotas, limit ranges and what else refuses wri
 
 from collections.abc import Sequence
 
-from beamhall.embedded.api.builtin.kinds import PRIORITY_CLASS
 from beamhall.embedded.api.core import Admission, Operation
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.errors import Forbidden
-from beamhall.kernel.kinds import POD
+from beamhall.kernel.kinds import POD, PRIORITY_CLASS
 
 _SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 

@@ -8,10 +8,9 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from beamhall.embedded.api.builtin.kinds import PRIORITY_CLASS
 from beamhall.embedded.api.builtin.pod_defaults import default_pod_spec, normalize_quantities, prepare_pod
 from beamhall.kernel import kinds
-from beamhall.kernel.kinds import Kind
+from beamhall.kernel.kinds import PRIORITY_CLASS, Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, metadata_of, name_of, uid_of
 
 AllocateIp = Callable[[], str]

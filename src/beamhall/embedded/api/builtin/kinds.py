@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from beamhall.kernel import kinds
 from beamhall.kernel.kinds import Kind
 
-PRIORITY_CLASS = Kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", namespaced=False)
-
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
@@ -53,9 +51,22 @@ BUILT_INS: Mapping[str, BuiltIn] = {
         BuiltIn(kinds.PERSISTENT_VOLUME, "core_v1.PersistentVolume", ("pv",), has_status=True),
         BuiltIn(kinds.EVENT, "core_v1.Event", ("ev",)),
         BuiltIn(kinds.SERVICE_ACCOUNT, "core_v1.ServiceAccount", ("sa",)),
+        BuiltIn(kinds.RESOURCE_QUOTA, "core_v1.ResourceQuota", ("quota",), has_status=True),
+        BuiltIn(kinds.LIMIT_RANGE, "core_v1.LimitRange", ("limits",)),
+        BuiltIn(kinds.DEPLOYMENT, "apps_v1.Deployment", ("deploy",), _ALL, has_status=True, has_generation=True),
+        BuiltIn(kinds.REPLICA_SET, "apps_v1.ReplicaSet", ("rs",), _ALL, has_status=True, has_generation=True),
+        BuiltIn(kinds.STATEFUL_SET, "apps_v1.StatefulSet", ("sts",), _ALL, has_status=True, has_generation=True),
+        BuiltIn(kinds.CONTROLLER_REVISION, "apps_v1.ControllerRevision"),
         BuiltIn(kinds.JOB, "batch_v1.Job", (), _ALL, has_status=True, has_generation=True),
+        BuiltIn(kinds.CRON_JOB, "batch_v1.CronJob", ("cj",), _ALL, has_status=True, has_generation=True),
         BuiltIn(kinds.LEASE, "coordination_v1.Lease"),
-        BuiltIn(PRIORITY_CLASS, "scheduling_v1.PriorityClass", ("pc",), has_generation=True),
+        BuiltIn(kinds.ENDPOINT_SLICE, "discovery_v1.EndpointSlice", has_generation=True),
+        BuiltIn(kinds.ROLE, "rbac_v1.Role"),
+        BuiltIn(kinds.ROLE_BINDING, "rbac_v1.RoleBinding"),
+        BuiltIn(kinds.CLUSTER_ROLE, "rbac_v1.ClusterRole"),
+        BuiltIn(kinds.CLUSTER_ROLE_BINDING, "rbac_v1.ClusterRoleBinding"),
+        BuiltIn(kinds.PRIORITY_CLASS, "scheduling_v1.PriorityClass", ("pc",), has_generation=True),
+        BuiltIn(kinds.STORAGE_CLASS, "storage_v1.StorageClass", ("sc",)),
         BuiltIn(
             kinds.CUSTOM_RESOURCE_DEFINITION,
             "apiextensions_v1.CustomResourceDefinition",

@@ -1,20 +1,34 @@
 """Tables of the built-in kinds, as ``kubectl get`` shows them: columns, and the cells of an object.
 
-Source: what kube-apiserver prints for each kind. Columns with priority 1 are shown by ``-o wide`` only. Pods are in
-``pod_table``, lengths of time in ``durations``.
+Source: what kube-apiserver prints for each kind. Columns with priority 1 are shown by ``-o wide`` only. Cells of
+Pods are in ``pod_table``, of what makes Pods in ``workload_tables``, of rules and classes in ``policy_tables``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from beamhall.embedded.api.builtin.cells import age_cell, joined, part
 from beamhall.embedded.api.builtin.durations import age, human_duration
-from beamhall.embedded.api.builtin.kinds import PRIORITY_CLASS
 from beamhall.embedded.api.builtin.pod_table import NONE, pod_cells
+from beamhall.embedded.api.builtin.policy_tables import (
+    binding_cells,
+    created_cells,
+    quota_cells,
+    slice_cells,
+    storage_class_cells,
+)
+from beamhall.embedded.api.builtin.workload_tables import (
+    cron_job_cells,
+    deployment_cells,
+    job_cells,
+    replica_set_cells,
+    revision_cells,
+    stateful_set_cells,
+)
 from beamhall.kernel import kinds
-from beamhall.kernel.clock import parse_time
-from beamhall.kernel.kinds import Kind
-from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, labels_of, metadata_of, name_of
+from beamhall.kernel.kinds import PRIORITY_CLASS, Kind
+from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, labels_of, name_of
 
 __all__ = ["human_duration", "table_cells", "table_columns"]
 
@@ -45,77 +59,17 @@ def _column(text: str) -> dict[str, Any]:
     }
 
 
-def _age(obj: ReadOnlyObject, now: datetime) -> str:
-    return age(metadata_of(obj).get("creationTimestamp"), now)
-
-
-def _part(obj: ReadOnlyObject, name: str) -> ReadOnlyObject:
-    return obj.get(name) or {}
-
-
-def _joined(values: Iterable[Any]) -> str:
-    return ",".join(str(value) for value in values) or NONE
-
-
 def _plain(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    return [name_of(obj), _age(obj, now)]
-
-
-def _job(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    spec, status = _part(obj, "spec"), _part(obj, "status")
-    succeeded, parallelism = int(status.get("succeeded") or 0), int(spec.get("parallelism") or 0)
-    if spec.get("completions") is not None:
-        completions = f"{succeeded}/{spec['completions']}"
-    else:
-        completions = f"{succeeded}/1 of {parallelism}" if parallelism > 1 else f"{succeeded}/1"
-    duration = ""
-    if started := status.get("startTime"):
-        ended = parse_time(status["completionTime"]) if status.get("completionTime") else now
-        duration = human_duration((ended - parse_time(started)).total_seconds())
-    containers = _part(_part(spec, "template"), "spec").get("containers") or ()
-    return [
-        name_of(obj),
-        _job_status(obj),
-        completions,
-        duration,
-        _age(obj, now),
-        _joined(c.get("name") for c in containers),
-        _joined(c.get("image") for c in containers),
-        _selector_text(_part(spec, "selector")),
-    ]
-
-
-def _job_status(obj: ReadOnlyObject) -> str:
-    conditions = _part(obj, "status").get("conditions") or ()
-    true = {c.get("type") for c in conditions if c.get("status") == "True"}
-    for name in ("Complete", "Failed"):
-        if name in true:
-            return name
-    if is_being_deleted(obj):
-        return "Terminating"
-    for name in ("Suspended", "FailureTarget", "SuccessCriteriaMet"):
-        if name in true:
-            return name
-    return "Running"
-
-
-def _selector_text(selector: ReadOnlyObject) -> str:
-    """Write a LabelSelector in its text form."""
-    parts = [f"{k}={v}" for k, v in sorted((selector.get("matchLabels") or {}).items())]
-    for expression in selector.get("matchExpressions") or ():
-        key, values = expression.get("key", ""), ",".join(expression.get("values") or ())
-        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
-        parts.append(forms.get(expression.get("operator", ""), key))
-    return _joined(parts)
+    return [name_of(obj), age_cell(obj, now)]
 
 
 def _service(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    spec = _part(obj, "spec")
+    spec = part(obj, "spec")
     kind = spec.get("type") or "ClusterIP"
-    selector = _joined(f"{k}={v}" for k, v in sorted((spec.get("selector") or {}).items()))
-    ports = _joined(_service_port(port) for port in spec.get("ports") or ())
+    selector = joined(f"{k}={v}" for k, v in sorted((spec.get("selector") or {}).items()))
+    ports = joined(_service_port(port) for port in spec.get("ports") or ())
     cluster_ip = spec.get("clusterIP") or NONE
-    return [name_of(obj), kind, cluster_ip, _external_ip(obj, kind), ports, _age(obj, now), selector]
+    return [name_of(obj), kind, cluster_ip, _external_ip(obj, kind), ports, age_cell(obj, now), selector]
 
 
 def _service_port(port: ReadOnlyObject) -> str:
@@ -124,15 +78,15 @@ def _service_port(port: ReadOnlyObject) -> str:
 
 
 def _external_ip(obj: ReadOnlyObject, kind: str) -> str:
-    spec = _part(obj, "spec")
+    spec = part(obj, "spec")
     if kind == "ExternalName":
         return str(spec.get("externalName") or NONE)
     addresses = list(spec.get("externalIPs") or ())
     if kind != "LoadBalancer":
-        return _joined(addresses)
-    balancers = _part(_part(obj, "status"), "loadBalancer").get("ingress") or ()
+        return joined(addresses)
+    balancers = part(part(obj, "status"), "loadBalancer").get("ingress") or ()
     addresses = [b.get("ip") or b.get("hostname") for b in balancers] + addresses
-    return _joined(addresses) if addresses else "<pending>"
+    return joined(addresses) if addresses else "<pending>"
 
 
 def _endpoints(obj: ReadOnlyObject, now: datetime) -> list[Any]:
@@ -143,17 +97,17 @@ def _endpoints(obj: ReadOnlyObject, now: datetime) -> list[Any]:
         for address in subset.get("addresses") or ()
     ]
     more = f" + {len(pairs) - 3} more..." if len(pairs) > 3 else ""
-    return [name_of(obj), _joined(pairs[:3]) + more, _age(obj, now)]
+    return [name_of(obj), joined(pairs[:3]) + more, age_cell(obj, now)]
 
 
 _ROLE = "node-role.kubernetes.io/"
 
 
 def _node(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    status, info = _part(obj, "status"), _part(_part(obj, "status"), "nodeInfo")
+    status, info = part(obj, "status"), part(part(obj, "status"), "nodeInfo")
     ready = next((c.get("status") for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
     state = {"True": "Ready", None: "Unknown"}.get(ready, "NotReady")
-    if _part(obj, "spec").get("unschedulable"):
+    if part(obj, "spec").get("unschedulable"):
         state += ",SchedulingDisabled"
     roles = {k.removeprefix(_ROLE) for k in labels_of(obj) if k.startswith(_ROLE)}
     roles |= {v for k, v in labels_of(obj).items() if k == "kubernetes.io/role" and v}
@@ -161,8 +115,8 @@ def _node(obj: ReadOnlyObject, now: datetime) -> list[Any]:
     return [
         name_of(obj),
         state,
-        _joined(sorted(filter(None, roles))),
-        _age(obj, now),
+        joined(sorted(filter(None, roles))),
+        age_cell(obj, now),
         info.get("kubeletVersion") or "",
         addresses.get("InternalIP") or NONE,
         addresses.get("ExternalIP") or NONE,
@@ -173,19 +127,19 @@ def _node(obj: ReadOnlyObject, now: datetime) -> list[Any]:
 
 
 def _namespace(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    return [name_of(obj), _part(obj, "status").get("phase") or "", _age(obj, now)]
+    return [name_of(obj), part(obj, "status").get("phase") or "", age_cell(obj, now)]
 
 
 def _config_map(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    return [name_of(obj), len(obj.get("data") or ()) + len(obj.get("binaryData") or ()), _age(obj, now)]
+    return [name_of(obj), len(obj.get("data") or ()) + len(obj.get("binaryData") or ()), age_cell(obj, now)]
 
 
 def _secret(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    return [name_of(obj), obj.get("type") or "", len(obj.get("data") or ()), _age(obj, now)]
+    return [name_of(obj), obj.get("type") or "", len(obj.get("data") or ()), age_cell(obj, now)]
 
 
 def _service_account(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    return [name_of(obj), len(obj.get("secrets") or ()), _age(obj, now)]
+    return [name_of(obj), len(obj.get("secrets") or ()), age_cell(obj, now)]
 
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
@@ -197,10 +151,10 @@ def _modes(modes: Iterable[str] | None) -> str:
 
 
 def _claim(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    spec, status = _part(obj, "spec"), _part(obj, "status")
+    spec, status = part(obj, "spec"), part(obj, "status")
     volume, capacity, modes = spec.get("volumeName") or "", "", ""
     if volume:
-        capacity, modes = _part(status, "capacity").get("storage") or "0", _modes(status.get("accessModes"))
+        capacity, modes = part(status, "capacity").get("storage") or "0", _modes(status.get("accessModes"))
     return [
         name_of(obj),
         "Terminating" if is_being_deleted(obj) else status.get("phase") or "",
@@ -209,17 +163,17 @@ def _claim(obj: ReadOnlyObject, now: datetime) -> list[Any]:
         modes,
         spec.get("storageClassName") or "",
         spec.get("volumeAttributesClassName") or "<unset>",
-        _age(obj, now),
+        age_cell(obj, now),
         spec.get("volumeMode") or "<unset>",
     ]
 
 
 def _volume(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    spec, status = _part(obj, "spec"), _part(obj, "status")
-    claim = _part(spec, "claimRef")
+    spec, status = part(obj, "spec"), part(obj, "status")
+    claim = part(spec, "claimRef")
     return [
         name_of(obj),
-        _part(spec, "capacity").get("storage") or "0",
+        part(spec, "capacity").get("storage") or "0",
         _modes(spec.get("accessModes")),
         spec.get("persistentVolumeReclaimPolicy") or "",
         "Terminating" if is_being_deleted(obj) else status.get("phase") or "",
@@ -227,13 +181,13 @@ def _volume(obj: ReadOnlyObject, now: datetime) -> list[Any]:
         spec.get("storageClassName") or "",
         spec.get("volumeAttributesClassName") or "<unset>",
         status.get("reason") or "",
-        _age(obj, now),
+        age_cell(obj, now),
         spec.get("volumeMode") or "<unset>",
     ]
 
 
 def _event(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    about, source, series = _part(obj, "involvedObject"), _part(obj, "source"), _part(obj, "series")
+    about, source, series = part(obj, "involvedObject"), part(obj, "source"), part(obj, "series")
     first = age(obj.get("firstTimestamp") or obj.get("eventTime"), now)
     last = age(obj["lastTimestamp"], now) if obj.get("lastTimestamp") else first
     if series.get("lastObservedTime"):
@@ -255,22 +209,37 @@ def _event(obj: ReadOnlyObject, now: datetime) -> list[Any]:
 
 
 def _lease(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    return [name_of(obj), _part(obj, "spec").get("holderIdentity") or "", _age(obj, now)]
-
-
-def _definition(obj: ReadOnlyObject, now: datetime) -> list[Any]:
-    return [name_of(obj), metadata_of(obj).get("creationTimestamp") or ""]
+    return [name_of(obj), part(obj, "spec").get("holderIdentity") or "", age_cell(obj, now)]
 
 
 def _priority_class(obj: ReadOnlyObject, now: datetime) -> list[Any]:
     policy = obj.get("preemptionPolicy") or ""
-    return [name_of(obj), obj.get("value") or 0, bool(obj.get("globalDefault")), _age(obj, now), policy]
+    return [name_of(obj), obj.get("value") or 0, bool(obj.get("globalDefault")), age_cell(obj, now), policy]
 
 
 _PLAIN: tuple[str, Cells] = ("Name,Age", _plain)
 _TABLES: Mapping[Kind, tuple[str, Cells]] = {
     kinds.POD: ("Name,Ready,Status,Restarts,Age,+IP,+Node,+Nominated Node,+Readiness Gates", pod_cells),
-    kinds.JOB: ("Name,Status,Completions,Duration,Age,+Containers,+Images,+Selector", _job),
+    kinds.JOB: ("Name,Status,Completions,Duration,Age,+Containers,+Images,+Selector", job_cells),
+    kinds.CRON_JOB: (
+        "Name,Schedule,Timezone,Suspend,Active#,Last Schedule,Age,+Containers,+Images,+Selector",
+        cron_job_cells,
+    ),
+    kinds.DEPLOYMENT: ("Name,Ready,Up-to-date#,Available#,Age,+Containers,+Images,+Selector", deployment_cells),
+    kinds.REPLICA_SET: ("Name,Desired#,Current#,Ready#,Age,+Containers,+Images,+Selector", replica_set_cells),
+    kinds.STATEFUL_SET: ("Name,Ready,Age,+Containers,+Images", stateful_set_cells),
+    kinds.CONTROLLER_REVISION: ("Name,Controller,Revision#,Age", revision_cells),
+    kinds.RESOURCE_QUOTA: ("Name,Age,Request,Limit", quota_cells),
+    kinds.LIMIT_RANGE: ("Name,Created At", created_cells),
+    kinds.ENDPOINT_SLICE: ("Name,AddressType,Ports,Endpoints,Age", slice_cells),
+    kinds.ROLE: ("Name,Created At", created_cells),
+    kinds.CLUSTER_ROLE: ("Name,Created At", created_cells),
+    kinds.ROLE_BINDING: ("Name,Role,Age,+Users,+Groups,+ServiceAccounts", binding_cells),
+    kinds.CLUSTER_ROLE_BINDING: ("Name,Role,Age,+Users,+Groups,+ServiceAccounts", binding_cells),
+    kinds.STORAGE_CLASS: (
+        "Name,Provisioner,ReclaimPolicy,VolumeBindingMode,AllowVolumeExpansion,Age",
+        storage_class_cells,
+    ),
     kinds.SERVICE: ("Name,Type,Cluster-IP,External-IP,Port(s),Age,+Selector", _service),
     kinds.ENDPOINTS: ("Name,Endpoints,Age", _endpoints),
     kinds.NODE: (
@@ -295,6 +264,6 @@ _TABLES: Mapping[Kind, tuple[str, Cells]] = {
         _event,
     ),
     kinds.LEASE: ("Name,Holder,Age", _lease),
-    kinds.CUSTOM_RESOURCE_DEFINITION: ("Name,Created At", _definition),
+    kinds.CUSTOM_RESOURCE_DEFINITION: ("Name,Created At", created_cells),
     PRIORITY_CLASS: ("Name,Value#,Global-Default,Age,PreemptionPolicy", _priority_class),
 }

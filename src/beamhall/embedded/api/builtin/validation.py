@@ -22,7 +22,6 @@ from beamhall.embedded.api.builtin.causes import (
     unchanged,
 )
 from beamhall.embedded.api.builtin.job_validation import validate_job, validate_job_update
-from beamhall.embedded.api.builtin.kinds import PRIORITY_CLASS
 from beamhall.embedded.api.builtin.metadata_validation import validate_metadata
 from beamhall.embedded.api.builtin.pod_validation import validate_pod, validate_pod_status, validate_pod_update
 from beamhall.embedded.api.builtin.resource_validation import validate_amount
@@ -33,7 +32,7 @@ from beamhall.embedded.api.builtin.service_validation import (
 )
 from beamhall.kernel import kinds
 from beamhall.kernel.errors import Cause
-from beamhall.kernel.kinds import Kind
+from beamhall.kernel.kinds import PRIORITY_CLASS, Kind
 from beamhall.kernel.objects import ReadOnlyObject, name_of, namespace_of
 from beamhall.kernel.quantities import parse_quantity
 

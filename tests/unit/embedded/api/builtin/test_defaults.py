@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from beamhall.embedded.api.builtin.defaults import apply_defaults, prepare_create, prepare_update
-from beamhall.embedded.api.builtin.kinds import PRIORITY_CLASS
 from beamhall.embedded.api.builtin.pod_defaults import quality_of_service
 from beamhall.kernel import kinds
 
@@ -413,7 +412,7 @@ def test_an_applied_service_keeps_its_address():
             {"subsets": [{"ports": [{"port": 1}]}]},
             {"subsets": [{"ports": [{"port": 1, "protocol": "TCP"}]}]},
         ),
-        (PRIORITY_CLASS, {"value": 1}, {"value": 1, "preemptionPolicy": "PreemptLowerPriority"}),
+        (kinds.PRIORITY_CLASS, {"value": 1}, {"value": 1, "preemptionPolicy": "PreemptLowerPriority"}),
         (kinds.TF_JOB, {"spec": {}}, {"spec": {}}),
     ],
 )

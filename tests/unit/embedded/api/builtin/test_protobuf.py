@@ -280,7 +280,7 @@ def test_other_readers():
     [
         (envelope("v1", "Pod", field(99, "x")), "field 99 of core/v1.Pod is not read"),
         (envelope("v1", "Pod", field(2, field(99, 1))), "field 99 of core/v1.PodSpec is not read"),
-        (envelope("apps/v1", "Deployment"), "Deployment of apps/v1 is not read as protobuf; send it as JSON"),
+        (envelope("apps/v1", "DaemonSet"), "DaemonSet of apps/v1 is not read as protobuf; send it as JSON"),
         (envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition"), "CustomResourceDefinition"),
         (envelope("v2", "Pod"), "Pod of v2"),
         (envelope("v1", "Pod") + field(3, "gzip"), "encoded once more"),

@@ -102,7 +102,7 @@ def test_components_of_a_kind_that_is_not_built_in():
 
 def test_lightkube_is_not_imported():
     code = (
-        "import sys; from beamhall.embedded.api.builtin import schemas, kinds\n"
+        "import sys; from beamhall.embedded.api.builtin import schemas\nfrom beamhall.kernel import kinds\n"
         "schemas.preload(); schemas.openapi_components([kinds.PRIORITY_CLASS])\n"
         "print([m for m in sys.modules if m.startswith(('lightkube', 'httpx'))])"
     )

@@ -3,7 +3,6 @@ import copy
 import pytest
 
 from beamhall.embedded.api.builtin.defaults import apply_defaults, prepare_create
-from beamhall.embedded.api.builtin.kinds import PRIORITY_CLASS
 from beamhall.embedded.api.builtin.validation import validate_create, validate_update
 from beamhall.kernel import kinds
 
@@ -155,7 +154,7 @@ def _set(obj, path, value):
             {"spec/accessModes": ["ReadWriteMany"]},
             ["spec: Forbidden: spec is immutable after creation"],
         ),
-        (PRIORITY_CLASS, {"value": 1}, {"value": 2}, ["value: Forbidden: may not be changed in an update."]),
+        (kinds.PRIORITY_CLASS, {"value": 1}, {"value": 2}, ["value: Forbidden: may not be changed in an update."]),
         (kinds.NAMESPACE, {}, {"metadata/labels": {"a b": "c"}}, ["metadata.labels: "]),
         (kinds.TF_JOB, {"spec": {}}, {"spec/x": 1}, []),
     ],

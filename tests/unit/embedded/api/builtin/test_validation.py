@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from beamhall.embedded.api.builtin.defaults import apply_defaults, prepare_create
-from beamhall.embedded.api.builtin.kinds import BUILT_INS, PRIORITY_CLASS
+from beamhall.embedded.api.builtin.kinds import BUILT_INS
 from beamhall.embedded.api.builtin.validation import summary, validate_create, validate_status, validate_update
 from beamhall.kernel import kinds
 
@@ -361,8 +361,8 @@ def test_job(spec, lines):
         (kinds.ENDPOINTS, {"subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": 65535}]}]}, []),
         (kinds.LEASE, {"spec": {"leaseDurationSeconds": 0}}, ["spec.leaseDurationSeconds: Invalid value: 0"]),
         (kinds.NODE, {"spec": {"taints": [{"key": "a", "effect": "x"}]}}, ["spec.taints[0].effect: Unsupported"]),
-        (PRIORITY_CLASS, {"value": 2_000_000_000}, ["value: Forbidden: maximum allowed value"]),
-        (PRIORITY_CLASS, {"value": 1, "preemptionPolicy": "x"}, ["preemptionPolicy: Unsupported"]),
+        (kinds.PRIORITY_CLASS, {"value": 2_000_000_000}, ["value: Forbidden: maximum allowed value"]),
+        (kinds.PRIORITY_CLASS, {"value": 1, "preemptionPolicy": "x"}, ["preemptionPolicy: Unsupported"]),
         (kinds.NAMESPACE, {"metadata": {"name": "a.b"}}, ['metadata.name: Invalid value: "a.b"']),
         (kinds.TF_JOB, {"metadata": {"name": "A"}}, ['metadata.name: Invalid value: "A"']),
     ],
