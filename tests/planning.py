@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from beamhall.kernel.clock import format_time
+from beamhall.kernel.conditions import conditions_of
 from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import (
     Key,
@@ -18,7 +20,7 @@ from beamhall.kernel.objects import (
     metadata_of,
     uid_of,
 )
-from beamhall.kernel.plan import Create, Delete, Emit, Patch, Plan, View
+from beamhall.kernel.plan import Bind, Create, Delete, Emit, Patch, Plan, View
 from beamhall.kernel.selectors import Selector
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -91,6 +93,8 @@ class World:
                 self._patch(action)
             elif isinstance(action, Delete):
                 self._delete(action)
+            elif isinstance(action, Bind):
+                self._bind(action)
             else:
                 self.events.append(action)
 
@@ -139,6 +143,18 @@ class World:
         allowed = {"status"} if action.subresource == "status" else set(action.patch) - {"status"}
         assert set(action.patch) <= allowed, f"fields outside of {action.subresource or 'the object'}: {action.patch}"
         self.objects[action.key] = merge(obj, action.patch)
+        self.objects[action.key]["metadata"]["resourceVersion"] = str(next(self._ids))
+
+    def _bind(self, action: Bind) -> None:
+        obj = self.objects.get(action.key)
+        if obj is None or (action.uid and uid_of(obj) != action.uid):
+            return
+        assert not obj["spec"].get("nodeName"), f"{action.key} has a node"
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": format_time(self.now)}
+        others = [condition for condition in conditions_of(obj) if condition["type"] != "PodScheduled"]
+        conditions = [*others, scheduled]
+        changed = {"spec": {"nodeName": action.node}, "status": {"conditions": conditions}}
+        self.objects[action.key] = merge(obj, changed)
         self.objects[action.key]["metadata"]["resourceVersion"] = str(next(self._ids))
 
     def _delete(self, action: Delete) -> None:

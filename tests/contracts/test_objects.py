@@ -253,3 +253,34 @@ async def test_logs_need_a_pod_and_a_container_of_it(client: Client, namespace: 
     with pytest.raises(BadRequest):
         async with client.logs("p", namespace, LogOptions(container="none")):
             pass
+
+
+async def test_a_pod_is_bound_once(client: Client, namespace: str) -> None:
+    made = await client.create(POD, pod(namespace))
+    with pytest.raises(Conflict):
+        await client.bind("p", namespace, "n1", uid="another")
+    await client.bind("p", namespace, "n1", uid=uid_of(made))
+    bound = await client.get(POD, "p", namespace)
+    assert bound["spec"]["nodeName"] == "n1"
+    conditions = {c["type"]: c["status"] for c in bound["status"]["conditions"]}
+    assert conditions["PodScheduled"] == "True"
+    with pytest.raises(Conflict):
+        await client.bind("p", namespace, "n2")
+    with pytest.raises(NotFound):
+        await client.bind("other", namespace, "n1")
+    await client.delete(POD, "p", namespace, grace_period_s=0)
+    await gone(client, POD, "p", namespace)
+
+
+async def test_a_gated_or_ending_pod_is_not_bound(client: Client, namespace: str) -> None:
+    gated = pod(namespace, "gated")
+    gated["spec"]["schedulingGates"] = [{"name": "example.org/wait"}]
+    ending = pod(namespace, "ending")
+    ending["metadata"]["finalizers"] = ["beamhall.test/hold"]
+    for obj in (gated, ending):
+        await client.create(POD, obj)
+    await client.delete(POD, "ending", namespace)
+    for name in ("gated", "ending"):
+        with pytest.raises(Conflict):
+            await client.bind(name, namespace, "n1")
+    await client.patch(POD, "ending", namespace, {"metadata": {"finalizers": None}})

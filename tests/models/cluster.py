@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
 from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, Expired, NotFound, ServiceUnavailable
-from beamhall.kernel.kinds import Kind
+from beamhall.kernel.kinds import POD, Kind
 from beamhall.kernel.objects import Key, Object, controller_of, key_of, metadata_of, uid_of
 
 _Entry = tuple[int, Literal["ADDED", "MODIFIED", "DELETED"], Kind, Object]
@@ -175,6 +175,14 @@ class ModelCluster:
         else:
             self.remove(Key(kind, namespace, name))
         self._answer({}, fail)
+
+    async def bind(self, name: str, namespace: str, node: str, *, uid: str = "") -> None:
+        fail = await self._request("bind")
+        old = self._existing(POD, name, namespace)
+        self._check(old, {"uid": uid} if uid else {})
+        if (old.get("spec") or {}).get("nodeName"):
+            raise Conflict(f"pod {name} is already assigned to a node")
+        self._answer(self._change(POD, old, _merged(old, {"spec": {"nodeName": node}})), fail)
 
     def logs(self, name: str, namespace: str, options: LogOptions) -> Any:
         raise NotImplementedError

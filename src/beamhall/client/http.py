@@ -38,7 +38,7 @@ from beamhall.kernel.errors import (
     Unauthorized,
     error_of,
 )
-from beamhall.kernel.kinds import POD, Kind
+from beamhall.kernel.kinds import NODE, POD, Kind
 from beamhall.kernel.objects import Object, metadata_of, name_of, namespace_of
 
 _PATCH_TYPES: Mapping[PatchType, str] = {
@@ -185,6 +185,13 @@ class HttpClient:
         if propagation:
             options["propagationPolicy"] = propagation
         await self._ask("DELETE", _path(kind, namespace, name), body=options)
+
+    async def bind(self, name: str, namespace: str, node: str, *, uid: str = "") -> None:
+        """Give a Pod its node, as ``Client.bind``."""
+        metadata = {"name": name, "namespace": namespace} | ({"uid": uid} if uid else {})
+        target = {"apiVersion": NODE.api_version, "kind": NODE.kind, "name": node}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
+        await self._ask("POST", _path(POD, namespace, name, "binding"), body=body)
 
     @asynccontextmanager
     async def logs(self, name: str, namespace: str, options: LogOptions) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -91,6 +91,10 @@ class ResourceApi(Protocol):
         """Ask for deletion. Raises ``NotFound``, ``Conflict`` (other uid)."""
         ...
 
+    async def bind(self, user: User, name: str, namespace: str, node: str, *, uid: str = "") -> Object:
+        """Give a Pod its node. Raises ``NotFound``, ``Conflict``."""
+        ...
+
     def logs(
         self, user: User, name: str, namespace: str, options: LogOptions
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
@@ -162,6 +166,10 @@ class LocalClient:
         await self._api.delete(
             self._user, kind, name, namespace, uid=uid, grace_period_s=grace_period_s, propagation=propagation
         )
+
+    async def bind(self, name: str, namespace: str, node: str, *, uid: str = "") -> None:
+        """Give a Pod its node, as ``Client.bind``."""
+        await self._api.bind(self._user, name, namespace, node, uid=uid)
 
     def logs(self, name: str, namespace: str, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Read a Pod's log, as ``Client.logs``."""

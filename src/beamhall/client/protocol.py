@@ -141,6 +141,13 @@ class Client(Protocol):
         """Ask for deletion; it is complete when the object is gone. Raises ``NotFound``, ``Conflict`` (other uid)."""
         ...
 
+    async def bind(self, name: str, namespace: str, node: str, *, uid: str = "") -> None:
+        """Give a Pod its node, once and for good, and say in its status that it is scheduled; one write.
+
+        Raises ``NotFound``, ``Conflict`` (it has a node, is being deleted, or has another uid).
+        """
+        ...
+
     def logs(self, name: str, namespace: str, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Read a Pod's log. Raises ``NotFound``, ``BadRequest`` (no such container, or it has not started)."""
         ...

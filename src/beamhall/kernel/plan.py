@@ -53,6 +53,15 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Bind:
+    """Give a Pod its node, for good. A Pod that is gone, has another uid or has a node already is left as it is."""
+
+    key: Key
+    node: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Record an Event about an object, after the plan's writes have been carried out."""
 
@@ -63,7 +72,7 @@ class Emit:
     type: Literal["Normal", "Warning"] = "Normal"
 
 
-Action = Create | Patch | Delete | Emit
+Action = Create | Patch | Delete | Bind | Emit
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +80,9 @@ class Plan:
     """What a planner wants done, in order.
 
     Attributes:
-        actions: Writes and events. They are carried out in order; an error stops the rest and plans again. Creates of
-            one kind that follow each other may go out together.
+        actions: Writes and events. They are carried out in order; an error stops the rest and plans again. Neighbours
+            of one sort (Creates of one kind, Patches of one kind and subresource, Deletes of one kind, Binds) on
+            different objects may go out together.
         again_after_s: Plan this key again after so many seconds even if nothing changes; None: only on change.
         why: One line for the object's story, for people: why these actions.
     """

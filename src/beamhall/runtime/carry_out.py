@@ -1,12 +1,12 @@
 """Carrying out a plan, so that doing it twice changes nothing more than doing it once.
 
-Actions are done in order, but for Creates of one kind that follow each other: they go out together. The first error
-ends it, and the worker plans again later. A write that the view says would change nothing is not sent. Each write
-leaves a ``Sighting``: the worker waits for them before it plans that key again.
+Actions are done in order, but neighbours of one sort on different objects go out together: on one machine they share a
+commit, over HTTP they share the way. The first error ends it, and the worker plans again later. A write that the view
+says would change nothing is not sent. Each write leaves a ``Sighting``: the worker waits for them before it plans
+that key again.
 """
 
 import asyncio
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,12 +23,14 @@ from beamhall.kernel.objects import (
     metadata_of,
     uid_of,
 )
-from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan
+from beamhall.kernel.plan import Action, Bind, Create, Delete, Emit, Patch, Plan
 from beamhall.runtime.events import EventRecorder
 from beamhall.runtime.views import Sighting, Views
 
-AT_ONCE = 16
-"""Creates of one plan that are under way together."""
+Write = Create | Patch | Delete | Bind
+
+AT_ONCE = 64
+"""Writes of one plan that are under way together."""
 
 
 class NameTaken(Conflict):
@@ -70,13 +72,8 @@ class Hand:
         """Do what a plan says, and record its events after its writes."""
         report = Report()
         try:
-            for creates, action in _steps(plan.actions):
-                if creates:
-                    await self._create_all(creates, report)
-                elif isinstance(action, Patch):
-                    await self._patch(action, report)
-                elif isinstance(action, Delete):
-                    await self._delete(action, report)
+            for step in _steps(plan.actions):
+                await self._do_all(step, report)
         except ApiError as err:
             report.error = err
         # What was decided once may have been written before the error, and no later plan says it again. But a plan of
@@ -94,30 +91,40 @@ class Hand:
             self._views.caches[key.kind].end_sighting(key.namespace, key.name, sighting)
         report.sightings.clear()
 
-    async def _create_all(self, actions: Sequence[Create], report: Report) -> None:
-        """Make objects together: on one machine they share a commit, over HTTP they share the way."""
-        if len(actions) == 1:
-            await self._create(actions[0], report)
+    async def _do_all(self, step: Sequence[Write], report: Report) -> None:
+        if len(step) == 1:
+            await self._do(step[0], report)
             return
-        slots = asyncio.Semaphore(AT_ONCE)
-        reports = [Report() for _ in actions]
+        reports = [Report() for _ in step]
+        waiting = iter(list(zip(step, reports, strict=True)))
 
-        async def create(action: Create, own: Report) -> None:
-            async with slots:
+        async def work() -> None:
+            for action, own in waiting:
                 try:
-                    await self._create(action, own)
+                    await self._do(action, own)
                 except ApiError as err:
                     own.error = err
 
         async with asyncio.TaskGroup() as group:
-            for action, own in zip(actions, reports, strict=True):
-                group.create_task(create(action, own))
+            for _ in range(min(AT_ONCE, len(step))):
+                group.create_task(work())
         for own in reports:
             report.done += own.done
             report.sightings += own.sightings
         for own in reports:
             if own.error is not None:
                 raise own.error
+
+    async def _do(self, action: Write, report: Report) -> None:
+        match action:
+            case Create():
+                await self._create(action, report)
+            case Patch():
+                await self._patch(action, report)
+            case Delete():
+                await self._delete(action, report)
+            case Bind():
+                await self._bind(action, report)
 
     async def _create(self, action: Create, report: Report) -> None:
         key = key_of(action.kind, action.object)
@@ -189,6 +196,22 @@ class Hand:
         if sighting is not None:
             sighting.expect_deleted(uid)
 
+    async def _bind(self, action: Bind, report: Report) -> None:
+        key = action.key
+        known = self._known(key)
+        if known is not None and (_is_another(known, action.uid) or _is_bound(known)):
+            return
+        sighting = self._begin(key, report)
+        try:
+            await self._client.bind(key.name, key.namespace, action.node, uid=action.uid)
+        except NotFound:
+            if sighting is not None:
+                sighting.expect_deleted(action.uid)
+            return
+        report.done.append((key, f"bound {key} to node {action.node}"))
+        if sighting is not None:
+            sighting.expect_state(_is_bound)
+
     def _known(self, key: Key) -> ReadOnlyObject | None:
         cache = self._views.caches.get(key.kind)
         return cache.get(key.namespace, key.name) if cache else None
@@ -202,12 +225,24 @@ class Hand:
         return sighting
 
 
-def _steps(actions: Sequence[Action]) -> Iterator[tuple[Sequence[Create], Action]]:
-    """Give the actions in order; neighbouring Creates of one kind as one step, which has them all and the first."""
-    together = itertools.groupby(actions, lambda action: action.kind if isinstance(action, Create) else id(action))
-    for _, group in together:
-        step = list(group)
-        yield [action for action in step if isinstance(action, Create)], step[0]
+def _steps(actions: Sequence[Action]) -> Iterator[Sequence[Write]]:
+    """Give the writes in order, those that go out together as one step."""
+    step: list[Write] = []
+    keys: set[Key] = set()
+    sort: object = None
+    for action in actions:
+        if isinstance(action, Emit):
+            continue
+        key = key_of(action.kind, action.object) if isinstance(action, Create) else action.key
+        own_sort = (type(action), key.kind, action.subresource if isinstance(action, Patch) else "")
+        if step and (own_sort != sort or key in keys):
+            yield step
+            step, keys = [], set()
+        step.append(action)
+        keys.add(key)
+        sort = own_sort
+    if step:
+        yield step
 
 
 def changes_nothing(obj: ReadOnlyObject, patch: Mapping[str, Any]) -> bool:
@@ -242,6 +277,10 @@ def _controller_uid(obj: ReadOnlyObject) -> str:
 
 def _is_another(known: ReadOnlyObject, uid: str) -> bool:
     return bool(uid) and uid_of(known) != uid
+
+
+def _is_bound(pod: ReadOnlyObject) -> bool:
+    return bool((pod.get("spec") or {}).get("nodeName"))
 
 
 def _is_asked_for(known: ReadOnlyObject, grace_period_s: int | None) -> bool:

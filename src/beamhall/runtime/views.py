@@ -48,6 +48,7 @@ class Sighting:
 
     def __init__(self, obj: ReadOnlyObject | None) -> None:
         self._first_uid = uid_of(obj or {})
+        self._newest = obj
         self._revisions: set[str] = set()
         self._uids: set[str] = set()
         self._ending: set[str] = set()
@@ -61,6 +62,7 @@ class Sighting:
         """Take a change of the object in the view."""
         if seen.old is not None and (seen.new is None or uid_of(seen.new) != uid_of(seen.old)):
             self._gone.add(uid_of(seen.old))
+        self._newest = seen.new
         self._note_version(seen.new)
         self._check()
 
@@ -78,6 +80,10 @@ class Sighting:
         """Wait for this very version of the object, or its end."""
         revision, uid = _revision(obj), uid_of(obj)
         self._expect(lambda: revision in self._revisions or uid in self._gone)
+
+    def expect_state(self, holds: Callable[[ReadOnlyObject], bool]) -> None:
+        """Wait until the object is as a write made it, or its end; for writes whose answer is not the object."""
+        self._expect(lambda: self._newest is None or holds(self._newest))
 
     def expect_deleted(self, uid: str = "") -> None:
         """Wait for the end of an object, or for its deletion to have begun. Empty uid: whichever the view had."""

@@ -64,6 +64,10 @@ class RecordingApi:
     async def delete(self, *given: Any, **named: Any) -> None:
         self.calls.append(("delete", *given, named))
 
+    async def bind(self, *given: Any, **named: Any) -> Object:
+        self.calls.append(("bind", *given, named))
+        return {"bound": True}
+
     @asynccontextmanager
     async def logs(
         self, user: User, name: str, namespace: str, options: LogOptions
@@ -95,6 +99,7 @@ async def test_every_verb_is_asked_for_the_user(client: LocalClient, api: Record
     assert await client.replace(CONFIG_MAP, {"a": 1}, subresource="status") == {"replaced": True}
     assert await client.patch(POD, "p", "n", [{"op": "x"}], type="json", subresource="status") == {"patched": True}
     await client.delete(POD, "p", "n", uid="u", grace_period_s=3, propagation="Orphan")
+    await client.bind("p", "n", "node", uid="u")
     async with client.logs("p", "n", options) as parts:
         assert [part async for part in parts] == [b"text"]
     assert api.calls == [
@@ -104,6 +109,7 @@ async def test_every_verb_is_asked_for_the_user(client: LocalClient, api: Record
         ("replace", USER, CONFIG_MAP, {"a": 1}, {"subresource": "status"}),
         ("patch", USER, POD, "p", "n", [{"op": "x"}], {"type": "json", "subresource": "status"}),
         ("delete", USER, POD, "p", "n", {"uid": "u", "grace_period_s": 3, "propagation": "Orphan"}),
+        ("bind", USER, "p", "n", "node", {"uid": "u"}),
         ("logs", USER, "p", "n", options),
     ]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from beamhall.client.reflector import Replaced
 from beamhall.kernel.kinds import EVENT, POD, SERVICE
 from beamhall.kernel.objects import Key, Object, key_of, owner_reference, uid_of
-from beamhall.kernel.plan import Create, Delete, Emit, Patch, Plan
+from beamhall.kernel.plan import Action, Bind, Create, Delete, Emit, Patch, Plan
 from beamhall.runtime.carry_out import Hand, NameTaken, Report, changes_nothing
 from beamhall.runtime.events import EventRecorder
 from beamhall.runtime.views import Views
@@ -36,7 +36,7 @@ class Scene:
         self.recorder = EventRecorder(self.cluster, clock)
         self.hand = Hand(self.cluster, self.views, self.recorder, "crews")
 
-    async def do(self, *actions: Create | Patch | Delete | Emit) -> Report:
+    async def do(self, *actions: Action) -> Report:
         report = await self.hand.carry_out(Plan(actions))
         self.hand.end(report)
         return report
@@ -173,6 +173,38 @@ async def test_creates_of_one_kind_go_together_and_others_in_order(scene: Scene)
     again = await scene.do(*(Create(POD, pod(name)) for name in names), Create(SERVICE, service))
     assert again.error is None
     assert [str(key) for key, _ in again.done] == ["Pod a/p1", "Service a/s"]
+
+
+async def test_writes_of_one_sort_go_together_and_two_on_one_object_in_order(scene: Scene) -> None:
+    keys = [key_of(POD, pod(name)) for name in ("a", "b")]
+    for name in ("a", "b"):
+        await scene.cluster.create(POD, pod(name))
+    scene.cluster.requests.clear()
+    scene.cluster.failures = [unavailable("before")]
+    refused = await scene.do(*(Patch(key, {"spec": {"x": 1}}) for key in keys), Delete(keys[1]))
+    assert refused.error is not None
+    assert [key.name for key, _ in refused.done] == ["b"], "what goes together does not wait for one another"
+    assert scene.cluster.requests == ["patch", "patch"]
+    twice = await scene.do(*(Patch(keys[0], {"spec": {"x": number}}) for number in (1, 2)))
+    assert twice.error is None
+    assert scene.cluster.all(POD)[0]["spec"] == {"x": 2}
+
+
+async def test_a_pod_is_bound_once_and_seen(scene: Scene) -> None:
+    await scene.cluster.create(POD, pod(spec={}))
+    await scene.see()
+    report = await scene.hand.carry_out(Plan([Bind(key_of(POD, pod()), "n", uid_of(scene.pod))]))
+    assert [text for _, text in report.done] == ["bound Pod a/x to node n"]
+    ((_, sighting),) = report.sightings
+    pending = [sighting.is_pending]
+    await scene.see()
+    pending.append(sighting.is_pending)
+    assert pending == [True, False]
+    scene.hand.end(report)
+    for action in (Bind(key_of(POD, pod()), "m"), Bind(key_of(POD, pod()), "m", "another")):
+        assert (await scene.do(action)).done == []
+    assert scene.cluster.requests.count("bind") == 1
+    assert (await scene.do(Bind(Key(POD, "a", "gone"), "n"))).error is None
 
 
 async def test_kinds_that_no_view_holds_can_be_written(scene: Scene) -> None:

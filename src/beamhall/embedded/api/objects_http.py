@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from beamhall.client.protocol import PatchType, Selection
+from beamhall.embedded.api.binding import read_binding
 from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
 from beamhall.embedded.api.discovery import REVIEWS
@@ -17,7 +18,7 @@ from beamhall.embedded.api.requests import Address, Request, decode_json, decode
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.api.reviews import review
 from beamhall.embedded.api.streams import log_stream, watch_stream
-from beamhall.embedded.api.subresources import bind, read_scale, write_scale
+from beamhall.embedded.api.subresources import read_scale, write_scale
 from beamhall.embedded.api.tables import partial, table
 from beamhall.embedded.api.verbs import Api, Subresource
 from beamhall.kernel.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMediaType
@@ -179,8 +180,9 @@ class Objects:
             case ("log", "GET") if resource.kind == POD:
                 return log_stream(self._api, request, user, *where)
             case ("binding", "POST"):
-                body = await request.document()
-                await bind(self._api, user, where, body, _write_options(request))
+                node, uid = read_binding(await request.document())
+                how = _write_options(request)
+                await self._api.bind(user, address.name, address.namespace, node, uid=uid, options=how)
                 return _created()
             case ("eviction", "POST"):
                 body = await request.document()

@@ -1,45 +1,19 @@
-"""Subresources with a form of their own: ``binding`` of Pods, ``scale``.
+"""The subresource ``scale``: the number of replicas in a form that every kind shares.
 
-Source: ``core/v1`` Binding, ``autoscaling/v1`` Scale.
+Source: ``autoscaling/v1`` Scale.
 """
 
 from typing import Any
 
 from beamhall.client.protocol import PatchType
-from beamhall.embedded.api.core import WriteOptions, conflict
+from beamhall.embedded.api.core import WriteOptions
 from beamhall.embedded.api.jsonpath import JsonPath
 from beamhall.embedded.api.resources import Resource, ScalePaths
 from beamhall.embedded.api.verbs import Api
 from beamhall.kernel.errors import BadRequest, Cause, Invalid, NotFound, UnsupportedMediaType
 from beamhall.kernel.identity import User
-from beamhall.kernel.kinds import POD
-from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted
+from beamhall.kernel.objects import Object, ReadOnlyObject
 from beamhall.kernel.patches import apply_json_patch, apply_merge_patch
-
-
-async def bind(api: Api, user: User, where: tuple[str, str], body: Any, options: WriteOptions) -> None:
-    """Bind a Pod to a node, as schedulers do.
-
-    Raises:
-        BadRequest: The body is no Binding.
-        Conflict: The Pod is bound, or is being deleted.
-    """
-    target = body.get("target") if isinstance(body, dict) else None
-    node = target.get("name") if isinstance(target, dict) else None
-    if not isinstance(node, str) or not node:
-        raise BadRequest("a Binding must name its node in target.name")
-    resource = api.registry.find(POD)
-
-    def change(pod: Object) -> Object:
-        bound = pod["spec"].get("nodeName")
-        if bound:
-            raise conflict(resource, where[1], f"pod {where[1]} is already assigned to node {bound!r}")
-        if is_being_deleted(pod):
-            raise conflict(resource, where[1], f"pod {where[1]} is being deleted, cannot be assigned to a host")
-        pod["spec"]["nodeName"] = node
-        return pod
-
-    await api.change(user, POD, where, change, "binding", options)
 
 
 async def read_scale(api: Api, user: User, resource: Resource, where: tuple[str, str]) -> Object:

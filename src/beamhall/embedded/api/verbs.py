@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
 from beamhall.embedded.api.authorization import Attributes, require
+from beamhall.embedded.api.binding import binding_of
 from beamhall.embedded.api.collector import Collector
 from beamhall.embedded.api.core import Change, Core, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, Deletion
@@ -160,10 +161,18 @@ class Api:
     async def change(
         self, user: User, kind: Kind, where: tuple[str, str], change: Change, subresource: str, options: WriteOptions
     ) -> Object:
-        """Change an object by a function, for subresources that write through another form (scale, binding)."""
+        """Change an object by a function, for subresources that write through another form (scale)."""
         resource = self._allowed(user, "update", kind, *where, subresource)
         part = subresource if subresource == "finalize" else ""
         return await self._writing.change(user, resource, where, change, part, options)
+
+    async def bind(
+        self, user: User, name: str, namespace: str, node: str, *, uid: str = "", options: WriteOptions | None = None
+    ) -> Object:
+        """Give a Pod its node, as ``client.protocol.Client.bind``."""
+        resource = self._allowed(user, "create", POD, namespace, name, "binding")
+        where, change = (namespace, name), binding_of(resource, node, uid, self.clock)
+        return await self._writing.amend(user, resource, where, change, "binding", options or WriteOptions())
 
     async def delete(  # noqa: PLR0913  the shape of Client.delete, and who asks
         self,

@@ -8,7 +8,7 @@ An update that changes nothing makes no revision. One that takes the last finali
 What differs by kind is behind ``Rules``. Next: ``metadata`` (the server's fields), ``deletion``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from beamhall.embedded.api.core import (
     CONFLICT_RETRIES,
@@ -173,12 +173,47 @@ class Writing:
         Raises:
             ApiError: As ``client.protocol.Client.patch``.
         """
+
+        async def once(new: Object, old: Object) -> Object:
+            return await self._change_once(user, resource, (new, old), subresource, options)
+
+        return await self._until_no_conflict(resource, where, change, once)
+
+    async def amend(
+        self,
+        user: User,
+        resource: Resource,
+        where: tuple[str, str],
+        change: Change,
+        subresource: str,
+        options: WriteOptions,
+    ) -> Object:
+        """Change an object by a function of the server's own, as ``change`` does, but trusting its result.
+
+        What is stored is right, and such a change leaves it right, so it is neither defaulted nor validated again.
+        """
+
+        async def once(new: Object, old: Object) -> Object:
+            operation = Operation("update", user, resource, subresource, new, old, options.dry_run)
+            for admission in self._core.admissions:
+                await admission.admit(operation)
+            return new if options.dry_run else await self._store_changed(resource, new, old)
+
+        return await self._until_no_conflict(resource, where, change, once)
+
+    async def _until_no_conflict(
+        self,
+        resource: Resource,
+        where: tuple[str, str],
+        change: Change,
+        once: Callable[[Object, Object], Awaitable[Object]],
+    ) -> Object:
         for attempt in range(CONFLICT_RETRIES):
             old = as_version(resource, self._core.stored(resource, *where))
             new = change(copied(old))
             _check_preconditions(resource, new, old)
             try:
-                return await self._change_once(user, resource, (new, old), subresource, options)
+                return await once(new, old)
             except Conflict:
                 # A resourceVersion of the client's own would have failed the check above after the next read.
                 if attempt == CONFLICT_RETRIES - 1:

@@ -29,7 +29,7 @@ from beamhall.kernel.objects import (
     namespace_of,
     uid_of,
 )
-from beamhall.kernel.plan import Action, Emit, Patch, Plan, View
+from beamhall.kernel.plan import Action, Bind, Emit, Patch, Plan, View
 
 POD_GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
 SCHEDULER_NAME = "default-scheduler"
@@ -97,7 +97,7 @@ def plan_scheduling(_: ReadOnlyObject, view: View) -> Plan:
             _place_pod(run, unit.pods[0])
         else:
             _place_group(run, unit, unit.group)
-    n_bound = sum(isinstance(a, Patch) and "spec" in a.patch for a in run.actions)
+    n_bound = sum(isinstance(action, Bind) for action in run.actions)
     why = f"{n_bound} of {len(waiting)} waiting Pods are placed"
     return Plan(run.actions, min(run.again_s, default=None), why)
 
@@ -258,16 +258,7 @@ def _obstacles(run: _Pass, pod: ReadOnlyObject) -> Mapping[str, str]:
 
 
 def _bind(run: _Pass, pod: ReadOnlyObject, node: Node) -> None:
-    key, uid = key_of(POD, pod), uid_of(pod)
-    scheduled = make_condition("PodScheduled", "True", "", "", run.view.now)
-    conditions = [
-        {name: value for name, value in condition.items() if value or name == "status"}
-        for condition in with_condition(conditions_of(pod), scheduled)
-    ]
-    # The condition first: as soon as the Pod has a node, its status is the agent's, and our list would overwrite its
-    # own.
-    run.actions.append(Patch(key, {"status": {"conditions": conditions}}, subresource="status", uid=uid))
-    run.actions.append(Patch(key, {"spec": {"nodeName": node.name}}, uid=uid))
+    run.actions.append(Bind(key_of(POD, pod), node.name, uid_of(pod)))
     run.actions.append(
         Emit(POD, pod, "Scheduled", f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node.name}")
     )

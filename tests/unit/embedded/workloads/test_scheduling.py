@@ -7,7 +7,7 @@ import pytest
 from beamhall.embedded.workloads.scheduling import plan_scheduling
 from beamhall.kernel.kinds import NODE, POD, POD_GROUP, Kind
 from beamhall.kernel.objects import Object
-from beamhall.kernel.plan import Plan
+from beamhall.kernel.plan import Bind, Emit, Plan
 from tests.planning import World, said
 from tests.unit.embedded.workloads.cluster import node, pod, pod_group
 
@@ -33,7 +33,7 @@ def reason(world: World, name: str = "p") -> str:
     return str(conditions["PodScheduled"]["message"])
 
 
-def test_a_pod_is_bound_with_its_condition_first() -> None:
+def test_a_pod_is_bound_in_one_write() -> None:
     world = World(node(), pod(cpu="1"))
     plan = schedule(world)
     obj = world.list(POD)[0]
@@ -41,7 +41,7 @@ def test_a_pod_is_bound_with_its_condition_first() -> None:
     assert obj["status"]["conditions"] == [
         {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z"}
     ]
-    assert ["status" in getattr(action, "patch", {}) for action in plan.actions] == [True, False, False]
+    assert [type(action) for action in plan.actions] == [Bind, Emit]
     assert said(plan.actions) == [("Scheduled", "Successfully assigned ns/p to n")]
     assert schedule(world).actions == ()
 
