@@ -56,6 +56,11 @@ class Sandbox:
         return int(self._started["pid"]) if self._started else None
 
     @property
+    def started(self) -> dict[str, Any] | None:
+        """Its main process for good: ``pid`` and ``ticks``, among others; None as for ``pid``."""
+        return self._started
+
+    @property
     def started_at(self) -> datetime | None:
         """When its program started."""
         return parse_time(str(self._started["started_at"])) if self._started else None

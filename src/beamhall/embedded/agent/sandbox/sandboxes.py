@@ -6,7 +6,7 @@ container's own processes.
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ import structlog
 
 from beamhall.embedded.agent.sandbox.capabilities import detect_capabilities
 from beamhall.embedded.agent.sandbox.child import record
+from beamhall.embedded.agent.sandbox.command import Command, order_beside
 from beamhall.embedded.agent.sandbox.sandbox import Sandbox
 from beamhall.embedded.agent.sandbox.specification import (
     AlreadyStarted,
@@ -141,6 +142,33 @@ class Sandboxes:
         if sandbox.is_shim_alive:
             self._watched.add(sandbox)
         return sandbox
+
+    async def execute(self, sandbox: Sandbox, argv: Sequence[str], fds: Sequence[int], *, tty: bool = False) -> Command:
+        """Start a command in a running container, beside its program.
+
+        It has the container's environment variables, working directory, files, names and address.
+
+        Args:
+            sandbox: The container.
+            argv: The command line.
+            fds: Its standard input, output and error; the caller keeps and closes them.
+            tty: Whether these are a terminal, which is to be the command's own.
+
+        Raises:
+            StartFailed: The container does not run (stage ``gone``), or the command cannot be started.
+        """
+        order = await asyncio.to_thread(order_beside, sandbox, argv, tty=tty)
+        try:
+            await self._plain.ready()
+            command = Command(await self._plain.submit(order, fds))
+        except ZygoteFailed as error:
+            raise StartFailed("service", f"the parent process of commands is gone: {error}") from error
+        try:
+            await command.started()
+        except BaseException:
+            command.hang_up()
+            raise
+        return command
 
     async def adopt(self, directory: Path) -> Sandbox | None:
         """Find a container again that an earlier service started: running, ended, or vanished.

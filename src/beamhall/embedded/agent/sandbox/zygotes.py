@@ -5,6 +5,7 @@ Next: ``child.zygote`` is the other side.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -34,6 +35,37 @@ _ID_ROOM = 64
 
 class ZygoteFailed(Exception):
     """A zygote could not be started, or is gone; the message says why."""
+
+
+class Answers:
+    """What becomes of an order, as who was forked for it tells. Closing this hangs up.
+
+    Args:
+        channel: The socket to it, non-blocking.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._rest = b""
+
+    async def next(self) -> dict[str, Any] | None:
+        """Give the next answer; None if who should give it is gone."""
+        loop = asyncio.get_running_loop()
+        while b"\n" not in self._rest:
+            try:
+                part = await loop.sock_recv(self._channel, 65536)
+            except ConnectionResetError:
+                part = b""
+            if not part:
+                return None
+            self._rest += part
+        line, _, self._rest = self._rest.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()
 
 
 class Zygote:
@@ -124,27 +156,33 @@ class Zygote:
         Raises:
             ZygoteFailed: The zygote is gone; nothing was started.
         """
-        loop = asyncio.get_running_loop()
         async with self._orders:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-            with ours:
-                ours.setblocking(False)
-                with theirs:
-                    await self._hand_over(theirs)
-                data = json.dumps(order).encode("ascii")
-                answer = b""
-                try:
-                    await loop.sock_sendall(ours, len(data).to_bytes(4, "big") + data)
-                    while not answer.endswith(b"\n") and (part := await loop.sock_recv(ours, 65536)):
-                        answer += part
-                except (BrokenPipeError, ConnectionResetError):
-                    pass
-        if answer.endswith(b"\n"):
-            value: dict[str, Any] = json.loads(answer)
-            return value
-        if self._process is not None:  # it may be dying; then the next ``ready`` must see that
+            with contextlib.closing(await self.submit(order)) as answers:
+                answer = await answers.next()
+        if answer is None and self._process is not None:  # it may be dying; then the next ``ready`` must see that
             await asyncio.to_thread(_dies, self._process)
-        return None
+        return answer
+
+    async def submit(self, order: Mapping[str, Any], fds: Sequence[int] = ()) -> "Answers":
+        """Hand an order over, with descriptors that it needs.
+
+        Raises:
+            ZygoteFailed: The zygote is gone; nothing was started.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)
+        try:
+            with theirs:
+                await self._hand_over(theirs)
+            data = json.dumps(order).encode("ascii")
+            data = len(data).to_bytes(4, "big") + data
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer will be missing
+                sent = socket.send_fds(ours, [data[:4]], fds) if fds else 0
+                await asyncio.get_running_loop().sock_sendall(ours, data[sent:])
+        except BaseException:
+            ours.close()
+            raise
+        return Answers(ours)
 
     async def _hand_over(self, end: socket.socket) -> None:
         while True:

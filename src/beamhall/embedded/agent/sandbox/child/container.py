@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from beamhall.embedded.agent.sandbox.child import linux, namespaces, seccomp
@@ -33,15 +33,26 @@ class StartError(Exception):
         self.code = code
 
 
-def prepare(spec: Mapping[str, Any], shim_pid: int, status: socket.socket) -> None:
+def prepare(
+    spec: Mapping[str, Any],
+    shim_pid: int,
+    status: socket.socket,
+    enter: Callable[[Mapping[str, Any]], None] = namespaces.enter,
+) -> None:
     """Make this process into the container, up to but without its program.
+
+    Args:
+        spec: What the container is to be.
+        shim_pid: The parent, without which it must not live.
+        status: Where the listener of its network calls is sent.
+        enter: Gives this process its namespaces.
 
     Raises:
         StartError: Something that the specification asks for cannot be had here.
     """
     os.setsid()
     try:
-        namespaces.enter(spec)
+        enter(spec)
     except namespaces.MountError as error:
         raise StartError("mount", str(error)) from error
     except OSError as error:

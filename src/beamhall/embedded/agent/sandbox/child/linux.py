@@ -83,6 +83,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
 
 
+def setns(fd: int) -> None:
+    """Enter the namespace that a descriptor stands for. Raises OSError where it is not permitted."""
+    _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(0)), "setns")
+
+
 def mount(source: str, target: str, fstype: str, flags: int, options: str = "") -> None:
     """Mount. Raises OSError that names the target."""
     result = _libc.mount(
@@ -114,9 +119,9 @@ def pidfd_open(pid: int) -> int:
     return fd
 
 
-def receive(channel: socket.socket, size: int) -> tuple[bytes, list[int]]:
-    """Receive a message with at most one descriptor, which programs will not inherit. Raises OSError."""
-    data, fds, _, _ = socket.recv_fds(channel, size, 1)
+def receive(channel: socket.socket, size: int, limit: int = 1) -> tuple[bytes, list[int]]:
+    """Receive a message with at most ``limit`` descriptors, which programs will not inherit. Raises OSError."""
+    data, fds, _, _ = socket.recv_fds(channel, size, limit)
     for fd in fds:  # by hand: recv_fds ignores its flags in some versions
         os.set_inheritable(fd, False)
     return data, fds

@@ -1,6 +1,7 @@
 """A sandbox's directory: the names of its files, and how they are written so that a reader never sees half of one.
 
 ``shim``       who holds the directory; there from the moment the directory has its name
+``order``      what was to be started, for commands that are to run beside it
 ``log``        the container's output
 ``control``    a fifo; lines ``signal NUMBER`` and ``kill SECONDS``
 ``started``    the container's process, once its program runs
@@ -14,10 +15,12 @@ import errno
 import json
 import os
 import time
+from collections.abc import Mapping
 
 from beamhall.embedded.agent.sandbox.child import linux
 
 SHIM = "shim"
+ORDER = "order"
 LOG = "log"
 CONTROL = "control"
 STARTED = "started"
@@ -36,7 +39,7 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)) + f".{nanoseconds // 1000:06d}Z"
 
 
-def claim(directory: str, shim: dict[str, object]) -> bool:
+def claim(directory: str, shim: dict[str, object], order: Mapping[str, object]) -> bool:
     """Make the directory, once.
 
     It is prepared beside its place and then renamed, which fails where a directory with something in it is: so it is
@@ -53,6 +56,7 @@ def claim(directory: str, shim: dict[str, object]) -> bool:
     draft = os.path.join(parent, f".{name}.{os.getpid()}")
     os.mkdir(draft, 0o700)
     _put(os.path.join(draft, SHIM), json.dumps(shim).encode())
+    _put(os.path.join(draft, ORDER), json.dumps(order).encode())
     _put(os.path.join(draft, _RESERVED), b" " * _RESERVED_BYTES)
     _put(os.path.join(draft, LOG), b"")
     os.mkfifo(os.path.join(draft, CONTROL), 0o600)

@@ -3,19 +3,17 @@
 It claims the sandbox's directory, forks the container, pumps its output into the log, takes orders from a fifo, waits,
 kills every descendant that is left, and writes how it ended. As the subreaper of its descendants it inherits each
 process whose parent died, so that not even a daemon that forked twice and made a session of its own gets away.
-It lives on when the service dies. Next: ``container``, ``output``, ``record``, ``loopback``.
+It lives on when the service dies. Next: ``keeper``, ``container``, ``output``, ``record``, ``loopback``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 import traceback
@@ -23,55 +21,22 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import container, linux, loopback, output, record, warm
+from beamhall.embedded.agent.sandbox.child import container, execution, linux, output, record, warm
+from beamhall.embedded.agent.sandbox.child.keeper import SWEEP_PAUSE_MS, Keeper, kill_children, read_order, tell
 
 _SHUTDOWN_GRACE_S = 10.0
-_SWEEP_PAUSE_MS = 20
-_MESSAGE_BYTES = 8192
 _COLD = b"cold"
 
 
-def read_order(channel: socket.socket) -> dict[str, Any] | None:
-    """Read what is to be started: four bytes of length, big-endian, and a JSON object.
-
-    Returns:
-        None if the service died before it had said everything; then nothing is started.
-    """
-    data = b""
-    while len(data) < 4 or len(data) < 4 + struct.unpack(">I", data[:4])[0]:
-        part = channel.recv(256 * 1024)
-        if not part:
-            return None
-        data += part
-    spec: dict[str, Any] = json.loads(data[4:])
-    return spec
-
-
-def tell(channel: socket.socket, answer: Mapping[str, object]) -> None:
-    """Answer the service, which may be gone."""
-    with contextlib.suppress(OSError):
-        channel.sendall(json.dumps(answer).encode() + b"\n")
-    channel.close()
-
-
-class Shim:
+class Shim(Keeper):
     """The state of one container, in the process that keeps it."""
 
     def __init__(self, spec: Mapping[str, Any], channel: socket.socket) -> None:
-        self._spec = spec
-        self._channel = channel
+        super().__init__(spec, channel)
         self._directory = str(spec["directory"])
-        self._poll = select.poll()
         self._log: output.Log
         self._streams: dict[int, output.Stream] = {}
         self._control = -1
-        self._status: socket.socket | None = None
-        self._wake = -1
-        self._proxy: loopback.Proxy | None = None
-        self._container = 0
-        self._wait_status: int | None = None
-        self._has_children = True
-        self._failure: dict[str, Any] | None = None
         self._started_at = ""
         self._killed = False
         self._deadline: float | None = None
@@ -89,7 +54,7 @@ class Shim:
             "warm": self._spec["warm"] is not None,
         }
         try:
-            if record.claim(self._directory, self._holder):
+            if record.claim(self._directory, self._holder, self._spec):
                 return True
             tell(self._channel, {"already": True})
         except OSError as error:
@@ -106,34 +71,20 @@ class Shim:
         log = os.open(os.path.join(self._directory, record.LOG), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._log = output.Log(log)
         self._control = os.open(os.path.join(self._directory, record.CONTROL), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = {name: os.pipe() for name in ("stdout", "stderr")}
-        self._wake, wakener = os.pipe()
-        os.set_blocking(self._wake, False)
-        os.set_blocking(wakener, False)
-        signal.signal(signal.SIGCHLD, _nothing)
         signal.signal(signal.SIGTERM, self._on_term)
-        signal.set_wakeup_fd(wakener, warn_on_full_buffer=False)
         shim_pid = os.getpid()
-        self._container = os.fork()
-        if self._container == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            self._status = theirs
+        if not self._fork():
             self._become_container(shim_pid, {name: ends[1] for name, ends in pipes.items()})
-            for fd in (log, self._control, self._wake, wakener, *(fd for ends in pipes.values() for fd in ends)):
+            for fd in (log, self._control, *(fd for ends in pipes.values() for fd in ends)):
                 os.close(fd)
-            ours.close()
             self._channel.close()
             return False
-        theirs.close()
-        self._status = ours
         for name, (fd, other) in pipes.items():
             os.close(other)
             os.set_blocking(fd, False)
             self._streams[fd] = output.Stream(name, fd, self._log)
-        for fd in (*self._streams, self._control, self._wake, ours.fileno()):
+        for fd in (*self._streams, self._control):
             self._poll.register(fd, select.POLLIN)
         return True
 
@@ -181,7 +132,7 @@ class Shim:
 
     def _pause_ms(self) -> float | None:
         if self._wait_status is not None:
-            return _SWEEP_PAUSE_MS
+            return SWEEP_PAUSE_MS
         if self._deadline is None:
             return None
         return max(0.0, self._deadline - time.monotonic()) * 1000
@@ -194,57 +145,25 @@ class Shim:
                 del self._streams[fd]
         elif fd == self._control:
             self._take_orders()
-        elif fd == self._wake:
-            with contextlib.suppress(BlockingIOError):
-                os.read(fd, 4096)
-        elif self._status is not None and fd == self._status.fileno():
-            self._on_status(self._status)
-        elif self._proxy is not None and fd == self._proxy.fd and not self._proxy.serve():
-            self._poll.unregister(fd)
-            os.close(fd)
-            self._proxy = None
-
-    def _on_status(self, status: socket.socket) -> None:
-        try:
-            data, fds = linux.receive(status, _MESSAGE_BYTES)
-        except OSError:
-            data, fds = b"", []
-        if fds:
-            self._proxy = loopback.Proxy(fds[0], str(self._spec["address"]))
-            self._poll.register(fds[0], select.POLLIN)
-        elif data == _COLD:
-            self._holder["warm"] = False
-        elif data:
-            self._failure = json.loads(data)
         else:
-            self._poll.unregister(status.fileno())
-            status.close()
-            self._status = None
-            if self._failure is None:
-                self._announce()
+            super()._on_ready(fd)
+
+    def _on_message(self, data: bytes) -> None:
+        if data == _COLD:
+            self._holder["warm"] = False
+        else:
+            super()._on_message(data)
 
     def _announce(self) -> None:
         self._started_at = record.now()
         started: dict[str, object] = {
-            "pid": self._container,
-            "ticks": linux.start_ticks(self._container),
+            "pid": self._main,
+            "ticks": linux.start_ticks(self._main),
             "started_at": self._started_at,
         }
         with contextlib.suppress(OSError):
             record.write(self._directory, record.STARTED, started)
         tell(self._channel, {**started, "shim": self._holder})
-
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                self._has_children = False
-                return
-            if pid == 0:
-                return
-            if pid == self._container:
-                self._wait_status = status
 
     def _enforce(self) -> None:
         """Kill what must be dead by now."""
@@ -253,7 +172,7 @@ class Shim:
                 kill_children()
         elif self._deadline is not None and time.monotonic() >= self._deadline:
             self._deadline = None
-            os.kill(self._container, signal.SIGKILL)
+            os.kill(self._main, signal.SIGKILL)
 
     def _take_orders(self) -> None:
         try:
@@ -283,7 +202,7 @@ class Shim:
     def _signal(self, number: int) -> None:
         if self._wait_status is None:
             with contextlib.suppress(OSError):
-                os.kill(self._container, number)
+                os.kill(self._main, number)
 
     def _finish(self) -> None:
         for stream in self._streams.values():
@@ -312,20 +231,6 @@ class Shim:
             tell(self._channel, self._failure)
 
 
-def _nothing(_number: int, _frame: object) -> None:
-    """Be a handler, so that the signal writes to the wake-up pipe."""
-
-
-def kill_children() -> None:
-    """Send SIGKILL to all children of this process.
-
-    Their own children are then its children, and are next. Only a parent can be sure that a pid is still its child's.
-    """
-    for child in linux.children(os.getpid()):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(child, signal.SIGKILL)
-
-
 def run(channel: socket.socket) -> Callable[[], None]:
     """Be the shim of one container, from the order to the exit record, and end the process.
 
@@ -335,9 +240,11 @@ def run(channel: socket.socket) -> Callable[[], None]:
     os.setsid()
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     linux.prctl(linux.PR_SET_NAME, b"beamhall-shim")
-    spec = read_order(channel)
+    spec, fds = read_order(channel)
     if spec is None:
         os._exit(0)
+    if "beside" in spec:
+        execution.run(spec, channel, fds)
     shim = Shim(spec, channel)
     hook = sys.excepthook
     sys.excepthook = shim.crash

@@ -1,0 +1,155 @@
+"""What every process that keeps another does: fork it, learn how its start went, answer its network calls, reap.
+
+The ``shim`` keeps a container's program so, ``execution`` a command beside it. Knows nothing of logs and orders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from beamhall.embedded.agent.sandbox.child import linux, loopback
+
+SWEEP_PAUSE_MS = 20
+"""How long to wait between two rounds of killing."""
+
+_MESSAGE_BYTES = 8192
+_FDS_LIMIT = 3
+
+
+def read_order(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """Read what is to be started: four bytes of length, big-endian, and a JSON object; descriptors come with it.
+
+    Returns:
+        None if the service died before it had said everything; then nothing is started.
+    """
+    data = b""
+    fds: list[int] = []
+    while len(data) < 4 or len(data) < 4 + struct.unpack(">I", data[:4])[0]:
+        part, received = linux.receive(channel, 256 * 1024, _FDS_LIMIT)
+        fds += received
+        if not part:
+            return None, fds
+        data += part
+    spec: dict[str, Any] = json.loads(data[4:])
+    return spec, fds
+
+
+def tell(channel: socket.socket, answer: Mapping[str, object]) -> None:
+    """Answer the service for the last time; it may be gone."""
+    say(channel, answer)
+    channel.close()
+
+
+def say(channel: socket.socket, answer: Mapping[str, object]) -> None:
+    """Answer the service, which may be gone, and may be told more."""
+    with contextlib.suppress(OSError):
+        channel.sendall(json.dumps(answer).encode() + b"\n")
+
+
+class Keeper:
+    """The state of one process and all that it starts, in the process that keeps it."""
+
+    def __init__(self, spec: Mapping[str, Any], channel: socket.socket) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._poll = select.poll()
+        self._status: socket.socket | None = None
+        self._wake = -1
+        self._proxy: loopback.Proxy | None = None
+        self._main = 0
+        self._wait_status: int | None = None
+        self._has_children = True
+        self._failure: dict[str, Any] | None = None
+
+    def _fork(self) -> bool:
+        """Fork. True in this process; False in the new one, which tells of its start through ``_status``."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._wake, wakener = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(wakener, False)
+        signal.signal(signal.SIGCHLD, _nothing)
+        signal.set_wakeup_fd(wakener, warn_on_full_buffer=False)
+        self._main = os.fork()
+        if self._main == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._status = theirs
+            ours.close()
+            os.close(self._wake)
+            os.close(wakener)
+            return False
+        theirs.close()
+        self._status = ours
+        self._poll.register(self._wake, select.POLLIN)
+        self._poll.register(ours.fileno(), select.POLLIN)
+        return True
+
+    def _on_ready(self, fd: int) -> None:
+        if fd == self._wake:
+            with contextlib.suppress(BlockingIOError):
+                os.read(fd, 4096)
+        elif self._status is not None and fd == self._status.fileno():
+            self._on_status(self._status)
+        elif self._proxy is not None and fd == self._proxy.fd and not self._proxy.serve():
+            self._poll.unregister(fd)
+            os.close(fd)
+            self._proxy = None
+
+    def _on_status(self, status: socket.socket) -> None:
+        try:
+            data, fds = linux.receive(status, _MESSAGE_BYTES)
+        except OSError:
+            data, fds = b"", []
+        if fds:
+            self._proxy = loopback.Proxy(fds[0], str(self._spec["address"]))
+            self._poll.register(fds[0], select.POLLIN)
+        elif data:
+            self._on_message(data)
+        else:
+            self._poll.unregister(status.fileno())
+            status.close()
+            self._status = None
+            if self._failure is None:
+                self._announce()
+
+    def _on_message(self, data: bytes) -> None:
+        self._failure = json.loads(data)
+
+    def _announce(self) -> None:
+        """Take in that the program runs now."""
+        raise NotImplementedError
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._has_children = False
+                return
+            if pid == 0:
+                return
+            if pid == self._main:
+                self._wait_status = status
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """Be a handler, so that the signal writes to the wake-up pipe."""
+
+
+def kill_children() -> None:
+    """Send SIGKILL to all children of this process.
+
+    Their own children are then its children, and are next. Only a parent can be sure that a pid is still its child's.
+    """
+    for child in linux.children(os.getpid()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(child, signal.SIGKILL)
