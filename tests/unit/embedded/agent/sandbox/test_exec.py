@@ -131,6 +131,7 @@ async def test_commands_run_in_a_container_that_was_adopted(capabilities, spec):
         await before.launch(given)
     async with Sandboxes(capabilities=capabilities) as after:
         sandbox = await after.adopt(given.directory)
+        assert sandbox is not None
         assert (await run(after, sandbox, "sh", "-c", "echo $A")).output == b"kept\n"
         await sandbox.kill(0)
 
