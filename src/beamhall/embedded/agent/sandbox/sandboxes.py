@@ -5,6 +5,7 @@ container's own processes.
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -163,11 +164,10 @@ class Sandboxes:
             command = Command(await self._plain.submit(order, fds))
         except ZygoteFailed as error:
             raise StartFailed("service", f"the parent process of commands is gone: {error}") from error
-        try:
+        with contextlib.ExitStack() as undone:
+            undone.callback(command.hang_up)
             await command.started()
-        except BaseException:
-            command.hang_up()
-            raise
+            undone.pop_all()
         return command
 
     async def adopt(self, directory: Path) -> Sandbox | None:

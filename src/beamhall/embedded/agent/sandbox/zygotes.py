@@ -171,17 +171,16 @@ class Zygote:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
-        try:
+        data = json.dumps(order).encode("ascii")
+        data = len(data).to_bytes(4, "big") + data
+        with contextlib.ExitStack() as undone:
+            undone.callback(ours.close)
             with theirs:
                 await self._hand_over(theirs)
-            data = json.dumps(order).encode("ascii")
-            data = len(data).to_bytes(4, "big") + data
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer will be missing
                 sent = socket.send_fds(ours, [data[:4]], fds) if fds else 0
                 await asyncio.get_running_loop().sock_sendall(ours, data[sent:])
-        except BaseException:
-            ours.close()
-            raise
+            undone.pop_all()
         return Answers(ours)
 
     async def _hand_over(self, end: socket.socket) -> None:
