@@ -1,11 +1,12 @@
-"""Admission that is always on: what a write gets from other objects before it is validated.
+"""Admission that is always on: what a write gets from other objects before it is validated, and what refuses it.
 
-Now that is the priority of Pods. Quotas, limit ranges and what else refuses writes come as further ``Admission``s.
+Next: ``limits`` (LimitRange), ``quota`` (ResourceQuota), which is asked last, once it is settled what is asked for.
 """
 
 from collections.abc import Sequence
 
 from beamhall.embedded.api.core import Admission, Operation
+from beamhall.embedded.api.limits import LimitRanger
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.errors import Forbidden
 from beamhall.kernel.kinds import POD, PRIORITY_CLASS
@@ -54,4 +55,4 @@ class PodPriority:
 
 def standard_admissions(store: Store) -> Sequence[Admission]:
     """Give what is always asked before a write, in order."""
-    return (PodPriority(store),)
+    return (PodPriority(store), LimitRanger(store))

@@ -63,6 +63,7 @@ class Operation:
         object: The object as it would be stored; admission may change it in place. For a delete, what is deleted.
         old: What is stored now, of an update.
         dry_run: Nothing will be stored.
+        settled: Called once the write has ended, whether it was done or not: what admission holds is let go.
     """
 
     verb: Literal["create", "update", "delete"]
@@ -72,6 +73,12 @@ class Operation:
     object: Object
     old: ReadOnlyObject | None = None
     dry_run: bool = False
+    settled: list[Callable[[], None]] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Tell who waits for it that the write has ended."""
+        for call in self.settled:
+            call()
 
 
 class Admission(Protocol):

@@ -19,6 +19,8 @@ from beamhall.embedded.api.authorization import AdminsOnly, Authorizer
 from beamhall.embedded.api.builtin_rules import built_in_resources
 from beamhall.embedded.api.core import Admission, Core, Validator
 from beamhall.embedded.api.http import KubernetesApp
+from beamhall.embedded.api.quota.admission import QuotaAdmission
+from beamhall.embedded.api.quota.ledger import Ledger
 from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.verbs import Api, PodLogs
 from beamhall.embedded.store.store import Store
@@ -49,9 +51,11 @@ def create_resource_api(
     """
     addresses = ServiceAddresses(store, random)
     registry = Registry(built_in_resources(addresses.allocate))
-    asked = (*standard_admissions(store), *admissions)
+    ledger = Ledger(store, registry)
+    asked = (*standard_admissions(store), *admissions, QuotaAdmission(ledger))
     core = Core(store, clock, registry, authorizer or AdminsOnly(), asked, random, validators=validators or {})
-    return Api(core)
+    core.observers.append(ledger)
+    return Api(core, ledger)
 
 
 def create_app(api: Api, logs: PodLogs | None = None) -> ASGIApp:

@@ -17,6 +17,8 @@ from beamhall.embedded.api.core import Change, Core, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, Deletion
 from beamhall.embedded.api.expiry import EventExpiry
 from beamhall.embedded.api.patching import change_of
+from beamhall.embedded.api.quota.ledger import Ledger
+from beamhall.embedded.api.quota.reporting import QuotaReporter
 from beamhall.embedded.api.reading import Reading
 from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.resources import Resource
@@ -54,9 +56,10 @@ class Api:
 
     Args:
         core: What the verbs share.
+        ledger: What quotas count.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, ledger: Ledger) -> None:
         self._core = core
         self._reading = Reading(core)
         self._watching = Watching(core, self._reading)
@@ -64,6 +67,7 @@ class Api:
         self._deletion = Deletion(core)
         self._collector = Collector(core, self._writing, self._deletion)
         self._expiry = EventExpiry(core)
+        self._quotas = QuotaReporter(core, self._writing, ledger)
         core.observers += [self._collector, self._expiry]
         self.logs_of: PodLogs | None = None
         self.closing = asyncio.Event()
@@ -84,7 +88,7 @@ class Api:
         return self._core
 
     async def run(self) -> None:
-        """Make the first namespaces, then collect garbage and old Events until cancelled; then end the streams."""
+        """Make the first namespaces, then do what follows from writes until cancelled; then end the streams."""
         try:
             for name in FIRST_NAMESPACES:
                 with suppress(AlreadyExists):
@@ -92,6 +96,7 @@ class Api:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._collector.run())
                 parts.create_task(self._expiry.run())
+                parts.create_task(self._quotas.run())
         finally:
             self.closing.set()
 

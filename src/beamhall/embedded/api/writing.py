@@ -75,7 +75,15 @@ class Writing:
         if prefix:
             metadata["name"] = generate_name(prefix, self._core.random.choice)
         names_right(resource, obj)
-        await self._complete_new(user, resource, obj, options)
+        operation = Operation("create", user, resource, "", obj, dry_run=options.dry_run)
+        try:
+            await self._complete_new(operation)
+            return await self._store_under_a_name(resource, obj, prefix, options)
+        finally:
+            operation.settle()
+
+    async def _store_under_a_name(self, resource: Resource, obj: Object, prefix: str, options: WriteOptions) -> Object:
+        """Store a new object; where its name was generated from a prefix and is taken, under another one."""
         for attempt in range(_NAME_ATTEMPTS):
             try:
                 return await self._store_new(resource, obj, options)
@@ -84,15 +92,15 @@ class Writing:
                     raise AlreadyExists(
                         f"{resource.describe(name_of(obj))} already exists", details=resource.details(name_of(obj))
                     ) from None
-                metadata["name"] = generate_name(prefix, self._core.random.choice)
+                obj["metadata"]["name"] = generate_name(prefix, self._core.random.choice)
         raise AssertionError("the loop above returns or raises")
 
-    async def _complete_new(self, user: User, resource: Resource, obj: Object, options: WriteOptions) -> None:
+    async def _complete_new(self, operation: Operation) -> None:
+        resource, obj = operation.resource, operation.object
         rules = resource.rules
         obj["apiVersion"] = resource.kind.api_version
         rules.default(obj)
         rules.prepare_create(obj)
-        operation = Operation("create", user, resource, "", obj, dry_run=options.dry_run)
         for admission in self._core.admissions:
             await admission.admit(operation)
         _refuse_if(resource, obj, rules.validate_create(obj))
@@ -232,8 +240,17 @@ class Writing:
         if subresource != "finalize":
             rules.prepare_update(new, old)
         operation = Operation("update", user, resource, subresource, new, old, options.dry_run)
-        for admission in self._core.admissions:
-            await admission.admit(operation)
+        try:
+            for admission in self._core.admissions:
+                await admission.admit(operation)
+            return await self._store_admitted(operation)
+        finally:
+            operation.settle()
+
+    async def _store_admitted(self, operation: Operation) -> Object:
+        resource, subresource, new, old = operation.resource, operation.subresource, operation.object, operation.old
+        rules = resource.rules
+        assert old is not None, "an update has something that it replaces"
         validate = rules.validate_status if subresource == "status" else rules.validate_update
         _refuse_if(resource, new, [*_late_finalizers(new, old), *validate(new, old)])
         if not subresource:
@@ -242,9 +259,9 @@ class Writing:
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if new == old:
-            return old
+            return new
         _check_size(resource, new)
-        if options.dry_run:
+        if operation.dry_run:
             return new
         return await self._store_changed(resource, new, old)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from beamhall.embedded.api.builtin.pod_defaults import default_pod_spec, normalize_quantities, prepare_pod
+from beamhall.embedded.api.builtin.policy_validation import default_limit_range, default_storage_class
 from beamhall.kernel import kinds
 from beamhall.kernel.kinds import PRIORITY_CLASS, Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, metadata_of, name_of, uid_of
@@ -204,6 +205,8 @@ _DEFAULTS: Mapping[Kind, Callable[[Object], None]] = {
     kinds.ENDPOINTS: _default_endpoints,
     kinds.CUSTOM_RESOURCE_DEFINITION: _default_definition,
     PRIORITY_CLASS: _default_priority_class,
+    kinds.LIMIT_RANGE: default_limit_range,
+    kinds.STORAGE_CLASS: default_storage_class,
 }
 
 

@@ -24,6 +24,13 @@ from beamhall.embedded.api.builtin.causes import (
 from beamhall.embedded.api.builtin.job_validation import validate_job, validate_job_update
 from beamhall.embedded.api.builtin.metadata_validation import validate_metadata
 from beamhall.embedded.api.builtin.pod_validation import validate_pod, validate_pod_status, validate_pod_update
+from beamhall.embedded.api.builtin.policy_validation import (
+    validate_limit_range,
+    validate_quota,
+    validate_quota_update,
+    validate_storage_class,
+    validate_storage_class_update,
+)
 from beamhall.embedded.api.builtin.resource_validation import validate_amount
 from beamhall.embedded.api.builtin.service_validation import (
     validate_endpoints,
@@ -239,6 +246,9 @@ _CREATE: Mapping[Kind, Callable[[ReadOnlyObject], Iterator[Cause]]] = {
     kinds.LEASE: _validate_lease,
     kinds.NODE: _validate_node,
     PRIORITY_CLASS: _validate_priority_class,
+    kinds.RESOURCE_QUOTA: validate_quota,
+    kinds.LIMIT_RANGE: validate_limit_range,
+    kinds.STORAGE_CLASS: validate_storage_class,
 }
 _VALID_AFTER_UPDATE = frozenset(_CREATE) - {kinds.POD, kinds.JOB}
 """Kinds that are checked whole again when they change; of the others the parts that may not change are left alone."""
@@ -251,4 +261,6 @@ _UPDATE: Mapping[Kind, Callable[[ReadOnlyObject, ReadOnlyObject], Iterator[Cause
     kinds.SECRET: _validate_secret_update,
     kinds.PERSISTENT_VOLUME_CLAIM: _validate_claim_update,
     PRIORITY_CLASS: _validate_priority_class_update,
+    kinds.RESOURCE_QUOTA: validate_quota_update,
+    kinds.STORAGE_CLASS: validate_storage_class_update,
 }
