@@ -123,6 +123,11 @@ class ModelCluster:
             if generation == self._generation:
                 await changed.wait()
 
+    async def create_subresource(
+        self, kind: Kind, name: str, namespace: str, subresource: str, obj: Mapping[str, Any]
+    ) -> Object:
+        raise NotFound(f"{kind.resource} have no subresource {subresource} here")
+
     async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Object:
         fail = await self._request("create")
         key = key_of(kind, obj)

@@ -147,6 +147,12 @@ class HttpClient:
         """Make an object, as ``Client.create``."""
         return await self._ask("POST", _path(kind, namespace_of(obj)), body=_typed(kind, obj))
 
+    async def create_subresource(
+        self, kind: Kind, name: str, namespace: str, subresource: str, obj: Mapping[str, Any]
+    ) -> Object:
+        """Create what a subresource stands for, as ``Client.create_subresource``."""
+        return await self._ask("POST", _path(kind, namespace, name, subresource), body=obj)
+
     async def replace(self, kind: Kind, obj: Mapping[str, Any], *, subresource: Literal["", "status"] = "") -> Object:
         """Replace an object, as ``Client.replace``."""
         path = _path(kind, namespace_of(obj), name_of(obj), subresource)

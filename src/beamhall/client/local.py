@@ -59,6 +59,12 @@ class ResourceApi(Protocol):
         """Make an object. Raises ``AlreadyExists``, ``Invalid``, ``NotFound`` (no such namespace)."""
         ...
 
+    async def create_subresource(
+        self, user: User, kind: Kind, where: tuple[str, str], subresource: str, obj: Object
+    ) -> Object:
+        """Create what a subresource stands for of the object at (namespace, name). Raises ``NotFound``, ``Invalid``."""
+        ...
+
     async def replace(self, user: User, kind: Kind, obj: Object, *, subresource: Literal["", "status"] = "") -> Object:
         """Replace an object. Raises ``Conflict`` if it carries a resourceVersion that is not current."""
         ...
@@ -133,6 +139,12 @@ class LocalClient:
     async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Object:
         """Make an object, as ``Client.create``."""
         return await self._api.create(self._user, kind, _through_json(obj))
+
+    async def create_subresource(
+        self, kind: Kind, name: str, namespace: str, subresource: str, obj: Mapping[str, Any]
+    ) -> Object:
+        """Create what a subresource stands for, as ``Client.create_subresource``."""
+        return await self._api.create_subresource(self._user, kind, (namespace, name), subresource, _through_json(obj))
 
     async def replace(self, kind: Kind, obj: Mapping[str, Any], *, subresource: Literal["", "status"] = "") -> Object:
         """Replace an object, as ``Client.replace``."""

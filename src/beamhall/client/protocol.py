@@ -111,6 +111,16 @@ class Client(Protocol):
         """Make an object. Raises ``AlreadyExists``, ``Invalid``, ``NotFound`` (no such namespace)."""
         ...
 
+    async def create_subresource(
+        self, kind: Kind, name: str, namespace: str, subresource: str, obj: Mapping[str, Any]
+    ) -> Object:
+        """Create what a subresource of an object stands for, and give the answer.
+
+        Such are ``token`` of ServiceAccounts (a TokenRequest, answered with the token in its status), ``binding`` and
+        ``eviction`` of Pods. Raises ``NotFound`` (no such object, or no such subresource), ``Invalid``, ``Conflict``.
+        """
+        ...
+
     async def replace(self, kind: Kind, obj: Mapping[str, Any], *, subresource: Literal["", "status"] = "") -> Object:
         """Replace an object. Raises ``Conflict`` if it carries a resourceVersion that is not current."""
         ...

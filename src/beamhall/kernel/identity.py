@@ -1,6 +1,7 @@
 """Who asks: the user that a request was authenticated as."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,11 +11,31 @@ class User:
     Attributes:
         name: The user's name; parts of the service are ``system:<part>``.
         groups: Groups that permissions are given to.
+        uid: Tells users apart who have the same name one after the other; empty: not known.
+        extra: What else the authentication found, such as the Pod that a token was made for.
     """
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 ADMIN_GROUP = "system:masters"
 """Members may do everything, as in Kubernetes."""
+
+AUTHENTICATED_GROUP = "system:authenticated"
+"""Everybody who has shown who they are."""
+
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+SERVICE_ACCOUNTS_GROUP = "system:serviceaccounts"
+
+
+def service_account_name(namespace: str, name: str) -> str:
+    """Give the user name of a service account."""
+    return f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"
+
+
+def service_account_groups(namespace: str) -> tuple[str, ...]:
+    """Give the groups of every service account of a namespace."""
+    return (SERVICE_ACCOUNTS_GROUP, f"{SERVICE_ACCOUNTS_GROUP}:{namespace}", AUTHENTICATED_GROUP)

@@ -53,6 +53,10 @@ class RecordingApi:
         self.calls.append(("create", *given))
         return {"made": True}
 
+    async def create_subresource(self, *given: Any) -> Object:
+        self.calls.append(("create_subresource", *given))
+        return {"created": True}
+
     async def replace(self, *given: Any, **named: Any) -> Object:
         self.calls.append(("replace", *given, named))
         return {"replaced": True}
@@ -96,6 +100,7 @@ async def test_every_verb_is_asked_for_the_user(client: LocalClient, api: Record
     assert await client.get(POD, "p", "n") == {"got": "p"}
     assert (await client.list(POD, selection, limit=2, continue_="x")).revision == "1"
     assert await client.create(CONFIG_MAP, {"a": 1}) == {"made": True}
+    assert await client.create_subresource(POD, "p", "ns", "binding", {"a": 1}) == {"created": True}
     assert await client.replace(CONFIG_MAP, {"a": 1}, subresource="status") == {"replaced": True}
     assert await client.patch(POD, "p", "n", [{"op": "x"}], type="json", subresource="status") == {"patched": True}
     await client.delete(POD, "p", "n", uid="u", grace_period_s=3, propagation="Orphan")
@@ -106,6 +111,7 @@ async def test_every_verb_is_asked_for_the_user(client: LocalClient, api: Record
         ("get", USER, POD, "p", "n"),
         ("list", USER, POD, selection, 2, "x"),
         ("create", USER, CONFIG_MAP, {"a": 1}),
+        ("create_subresource", USER, POD, ("ns", "p"), "binding", {"a": 1}),
         ("replace", USER, CONFIG_MAP, {"a": 1}, {"subresource": "status"}),
         ("patch", USER, POD, "p", "n", [{"op": "x"}], {"type": "json", "subresource": "status"}),
         ("delete", USER, POD, "p", "n", {"uid": "u", "grace_period_s": 3, "propagation": "Orphan"}),

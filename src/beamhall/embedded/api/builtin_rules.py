@@ -24,6 +24,7 @@ _UPDATE = ("get", "patch", "update")
 _SUBRESOURCES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "pods": {"log": ("get",), "binding": ("create",), "eviction": ("create",)},
     "namespaces": {"finalize": ("update",)},
+    "serviceaccounts": {"token": ("create",)},
 }
 _SELECTABLE: Mapping[str, frozenset[str]] = {
     "pods": frozenset(

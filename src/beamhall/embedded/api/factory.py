@@ -9,19 +9,24 @@ request is answered 401.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 
 from starlette.types import ASGIApp
 
 from beamhall.embedded.api.addresses import ServiceAddresses
 from beamhall.embedded.api.admission import standard_admissions
-from beamhall.embedded.api.authorization import AdminsOnly, Authorizer
+from beamhall.embedded.api.authorization import AdminsOnly
 from beamhall.embedded.api.builtin_rules import built_in_resources
 from beamhall.embedded.api.core import Admission, Core, Validator
 from beamhall.embedded.api.http import KubernetesApp
 from beamhall.embedded.api.quota.admission import QuotaAdmission
 from beamhall.embedded.api.quota.ledger import Ledger
 from beamhall.embedded.api.registry import Registry
+from beamhall.embedded.api.signing import SigningKey
+from beamhall.embedded.api.subresources import bind, evict
+from beamhall.embedded.api.token_requests import TokenRequests
+from beamhall.embedded.api.tokens import ServiceAccountTokens
 from beamhall.embedded.api.verbs import Api, PodLogs
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
@@ -37,7 +42,7 @@ def create_resource_api(
     *,
     admissions: Sequence[Admission] = (),
     validators: Mapping[Kind, Validator] | None = None,
-    authorizer: Authorizer | None = None,
+    signing_key: str = "",
 ) -> Api:
     """Make the resource API on an open store; stored CustomResourceDefinitions are served at once.
 
@@ -47,15 +52,22 @@ def create_resource_api(
         random: Source of uids, generated names and addresses.
         admissions: What else is asked before each write, in order.
         validators: What else is asked by kind of objects that are right by their schema, as webhooks would be.
-        authorizer: Who may do what; None: administrators everything, others nothing.
+        signing_key: What service-account tokens are signed with (PEM, P-256); empty: a new key for this process.
     """
     addresses = ServiceAddresses(store, random)
     registry = Registry(built_in_resources(addresses.allocate))
     ledger = Ledger(store, registry)
     asked = (*standard_admissions(store), *admissions, QuotaAdmission(ledger))
-    core = Core(store, clock, registry, authorizer or AdminsOnly(), asked, random, validators=validators or {})
+    core = Core(store, clock, registry, AdminsOnly(), asked, random, validators=validators or {})
     core.observers.append(ledger)
-    return Api(core, ledger)
+    tokens = ServiceAccountTokens(store, clock, SigningKey(signing_key))
+    api = Api(core, ledger, tokens)
+    api.creators.update({
+        ("pods", "binding"): partial(bind, api),
+        ("pods", "eviction"): partial(evict, api),
+        ("serviceaccounts", "token"): TokenRequests(core, tokens).create,
+    })  # fmt: skip
+    return api
 
 
 def create_app(api: Api, logs: PodLogs | None = None) -> ASGIApp:

@@ -9,7 +9,6 @@ from typing import Any, cast
 import msgspec
 
 from beamhall.client.protocol import PatchType, Selection
-from beamhall.embedded.api.binding import read_binding
 from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
 from beamhall.embedded.api.discovery import REVIEWS
@@ -179,16 +178,8 @@ class Objects:
         match (name, request.method):
             case ("log", "GET") if resource.kind == POD:
                 return log_stream(self._api, request, user, *where)
-            case ("binding", "POST"):
-                node, uid = read_binding(await request.document())
-                how = _write_options(request)
-                await self._api.bind(user, address.name, address.namespace, node, uid=uid, options=how)
-                return _created()
-            case ("eviction", "POST"):
-                body = await request.document()
-                options = read_delete_options(body.get("deleteOptions") or {} if isinstance(body, dict) else {})
-                await self._api.delete_object(user, resource.kind, where, options)
-                return _created()
+            case (_, "POST"):
+                return await self._create_in(request, user, address, resource)
             case ("finalize", "PUT"):
                 obj = await _object_in(request, address, resource)
                 change = lambda _: obj  # noqa: E731
@@ -202,6 +193,14 @@ class Objects:
                 patch = await _patch_in(request)
                 return reply(await write_scale(self._api, user, resource, where, patch, _write_options(request)))
         raise _not_allowed(request)
+
+    async def _create_in(self, request: Request, user: User, address: Address, resource: Resource) -> Reply:
+        body = await request.document()
+        made = await self._api.create_subresource(
+            user, resource.kind, (address.namespace, address.name), address.subresource, body,
+            options=_write_options(request),
+        )  # fmt: skip
+        return reply(made, 201)
 
     def _shaped(
         self, request: Request, resource: Resource, obj: ReadOnlyObject, accepted: Accepted, code: int = 200
@@ -232,10 +231,6 @@ def _not_allowed(request: Request) -> MethodNotAllowed:
     return MethodNotAllowed(
         f"the server does not allow this method on the requested resource: {request.method} {request.path}"
     )
-
-
-def _created() -> Reply:
-    return reply({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 
 def _selection(request: Request, address: Address) -> Selection:

@@ -1,19 +1,49 @@
-"""The subresource ``scale``: the number of replicas in a form that every kind shares.
+"""Subresources with a form of their own: ``binding`` and ``eviction`` of Pods, ``scale``.
 
-Source: ``autoscaling/v1`` Scale.
+Source: ``core/v1`` Binding, ``policy/v1`` Eviction, ``autoscaling/v1`` Scale.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from beamhall.client.protocol import PatchType
+from beamhall.embedded.api.binding import read_binding
 from beamhall.embedded.api.core import WriteOptions
+from beamhall.embedded.api.deletion import read_delete_options
 from beamhall.embedded.api.jsonpath import JsonPath
 from beamhall.embedded.api.resources import Resource, ScalePaths
 from beamhall.embedded.api.verbs import Api
 from beamhall.kernel.errors import BadRequest, Cause, Invalid, NotFound, UnsupportedMediaType
 from beamhall.kernel.identity import User
+from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, ReadOnlyObject
 from beamhall.kernel.patches import apply_json_patch, apply_merge_patch
+
+_CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+async def bind(api: Api, user: User, where: tuple[str, str], body: Any, options: WriteOptions) -> Object:
+    """Bind a Pod to a node, as schedulers do.
+
+    Raises:
+        BadRequest: The body is no Binding.
+        Conflict: The Pod is bound, or is being deleted.
+    """
+    node, uid = read_binding(body)
+    await api.bind(user, where[1], where[0], node, uid=uid, options=options)
+    return dict(_CREATED)
+
+
+async def evict(api: Api, user: User, where: tuple[str, str], body: Any, options: WriteOptions) -> Object:
+    """Delete a Pod, as ``kubectl drain`` asks for it.
+
+    Raises:
+        BadRequest: The body has delete options that cannot be read.
+    """
+    how = read_delete_options(body.get("deleteOptions") or {} if isinstance(body, dict) else {})
+    how = replace(how, dry_run=how.dry_run or options.dry_run)
+    await api.deletion.delete(user, api.registry.find(POD), where, how)
+    return dict(_CREATED)
 
 
 async def read_scale(api: Api, user: User, resource: Resource, where: tuple[str, str]) -> Object:

@@ -5,7 +5,7 @@ finds what is served, and hands over to ``reading``, ``watching``, ``writing`` o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Literal, Protocol
 
@@ -22,10 +22,11 @@ from beamhall.embedded.api.quota.reporting import QuotaReporter
 from beamhall.embedded.api.reading import Reading
 from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.resources import Resource
+from beamhall.embedded.api.tokens import ServiceAccountTokens
 from beamhall.embedded.api.watching import Watch, Watching, events_of
 from beamhall.embedded.api.writing import Writing
 from beamhall.kernel.clock import Clock
-from beamhall.kernel.errors import AlreadyExists, NotFound, ServiceUnavailable
+from beamhall.kernel.errors import AlreadyExists, MethodNotAllowed, NotFound, ServiceUnavailable
 from beamhall.kernel.identity import ADMIN_GROUP, User
 from beamhall.kernel.kinds import NAMESPACE, POD, Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of
@@ -37,6 +38,9 @@ FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Namespaces that always exist."""
 
 Subresource = Literal["", "status"]
+
+Creator = Callable[[User, tuple[str, str], Any, WriteOptions], Awaitable[Object]]
+"""Answers a POST on a subresource: who asks, namespace and name of the object, the body, and how."""
 
 
 class PodLogs(Protocol):
@@ -51,20 +55,25 @@ class Api:
     """The verbs.
 
     Attributes:
+        tokens: Of service accounts.
+        creators: What a POST on a subresource does, by (``Kind.resource``, subresource); ``factory`` fills it in.
         logs_of: Where Pod logs come from; ``factory.create_app`` sets it. None: there is no agent.
         closing: Set when ``run`` ends, so that streams over HTTP end at once instead of holding up the server's stop.
 
     Args:
         core: What the verbs share.
         ledger: What quotas count.
+        tokens: Of service accounts.
     """
 
-    def __init__(self, core: Core, ledger: Ledger) -> None:
+    def __init__(self, core: Core, ledger: Ledger, tokens: ServiceAccountTokens) -> None:
         self._core = core
+        self.tokens = tokens
         self._reading = Reading(core)
         self._watching = Watching(core, self._reading)
         self._writing = Writing(core)
         self._deletion = Deletion(core)
+        self.creators: dict[tuple[str, str], Creator] = {}
         self._collector = Collector(core, self._writing, self._deletion)
         self._expiry = EventExpiry(core)
         self._quotas = QuotaReporter(core, self._writing, ledger)
@@ -86,6 +95,16 @@ class Api:
     def core(self) -> Core:
         """What the verbs share."""
         return self._core
+
+    @property
+    def writing(self) -> Writing:
+        """The verbs that make and change objects, for those who have asked already whether the user may."""
+        return self._writing
+
+    @property
+    def deletion(self) -> Deletion:
+        """The verb that deletes, likewise."""
+        return self._deletion
 
     async def run(self) -> None:
         """Make the first namespaces, then do what follows from writes until cancelled; then end the streams."""
@@ -131,6 +150,23 @@ class Api:
         """Make an object, as ``client.protocol.Client.create``."""
         resource = self._allowed(user, "create", kind, namespace_of(obj))
         return await self._writing.create(user, resource, obj, options or WriteOptions())
+
+    async def create_subresource(
+        self,
+        user: User,
+        kind: Kind,
+        where: tuple[str, str],
+        subresource: str,
+        obj: Any,
+        *,
+        options: WriteOptions | None = None,
+    ) -> Object:
+        """Create what a subresource stands for, as ``client.protocol.Client.create_subresource``."""
+        resource = self._allowed(user, "create", kind, *where, subresource)
+        creator = self.creators.get((resource.name, subresource))
+        if creator is None:
+            raise MethodNotAllowed(f"{resource.name}/{subresource} does not serve create")
+        return await creator(user, where, obj, options or WriteOptions())
 
     async def replace(
         self,
