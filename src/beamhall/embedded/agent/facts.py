@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from beamhall.embedded.agent.probing import WELL, Health
 from beamhall.kernel.objects import ReadOnlyObject
 
 
@@ -61,6 +62,19 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class PreStop:
+    """How far a container's preStop hook is.
+
+    Attributes:
+        until: When it must be over, once it was called.
+        is_over: Whether it is.
+    """
+
+    until: datetime | None = None
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerFacts:
     """What is known of one container.
 
@@ -70,6 +84,8 @@ class ContainerFacts:
         preparation: Whether its environment stands: not asked for, being made, or ready.
         image_id: What stands for the image, once known.
         trouble: What stands in the way of the next run.
+        health: What its probes and its postStart hook say of the newest run.
+        pre_stop: How far its preStop hook is; None: it has none.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -77,6 +93,8 @@ class ContainerFacts:
     preparation: Literal["none", "making", "ready"] = "none"
     image_id: str = ""
     trouble: Trouble | None = None
+    health: Health = WELL
+    pre_stop: PreStop | None = None
 
     @property
     def last(self) -> Attempt | None:
@@ -116,7 +134,7 @@ class PodFacts:
         volumes_trouble: What stands in the way of its volumes.
         gone_at: When its object was seen to be gone from the API.
         ending: An end that was decided on before and is not undone.
-        terminating: Containers that were asked to end, and when SIGKILL follows.
+        terminating: Containers whose newest run was asked to end, and when SIGKILL follows.
         is_deletion_asked: Whether the API was asked to drop the object now.
     """
 

@@ -59,11 +59,24 @@ class BeginEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPreStop:
+    """Call a container's preStop hook, which may take until ``until``; SIGTERM comes after it."""
+
+    container: str
+    until: datetime
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Terminate:
-    """Send SIGTERM to a container, and at ``kill_at`` SIGKILL to all its processes; given again to hasten it."""
+    """Send SIGTERM to a container, and at ``kill_at`` SIGKILL to all its processes; given again to hasten it.
+
+    ``why`` is what the event says; empty: the Pod as a whole ends.
+    """
 
     container: str
     kill_at: datetime
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,7 @@ class CleanUp:
     """The object is gone and nothing runs: remove the Pod's directory and forget it."""
 
 
-Step = PrepareVolumes | PrepareImage | Start | BeginEnd | Terminate | Delete | CleanUp
+Step = PrepareVolumes | PrepareImage | Start | BeginEnd | CallPreStop | Terminate | Delete | CleanUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +117,13 @@ def decide(pod: ReadOnlyObject, facts: PodFacts, now: datetime, pace: Pace) -> D
     """Decide what is to be done for a Pod, given its object as last seen, what is on this machine, and the time."""
     ending = ending_of(pod, facts, now, pace)
     if ending is not None:
-        return _end(pod, facts, ending)
+        return _end(pod, facts, ending, now)
     if has_ended(pod) or outcome(pod, facts) is not None:
-        return Decision(_terminations(facts, sorted(facts.running()), _leftovers_end(pod, facts)))
+        running = sorted(facts.running())
+        return _bring_down(facts, running, running, _leftovers_end(pod, facts), now)
     decision = _advance(pod, facts, now, pace.restart)
-    return Decision(decision.steps, _earliest(decision.wake_at, _deadline(pod, facts)))
+    unwell = tuple(_end_unwell(pod, facts, now))
+    return Decision(decision.steps + unwell, _earliest(decision.wake_at, _deadline(pod, facts)))
 
 
 def ending_of(pod: ReadOnlyObject, facts: PodFacts, now: datetime, pace: Pace) -> Ending | None:
@@ -174,7 +189,7 @@ def count_quick_ends(attempts: Sequence[Any], restart: BackOff) -> int:
 
 
 def is_initialized(pod: ReadOnlyObject, facts: PodFacts) -> bool:
-    """Tell whether every init container is done; a sidecar is done once it has been started."""
+    """Tell whether every init container is done; a sidecar is done once it has started, as its startup probe says."""
     return _first_unfinished(pod, facts) is None
 
 
@@ -200,10 +215,12 @@ def _deletion_deadline(pod: ReadOnlyObject) -> datetime:
 
 
 def _first_unfinished(pod: ReadOnlyObject, facts: PodFacts) -> Container | None:
+    if any(facts.of(container["name"]).last is not None for container in containers(pod)):
+        return None  # they were all done once; a sidecar that has to start again holds up nobody
     for container in init_containers(pod):
         known = facts.of(container["name"])
         if is_sidecar(container):
-            if known.last is None:
+            if known.last is None or not known.health.is_started:
                 return container
         elif standing(pod, container, known) != "succeeded":
             return container
@@ -250,22 +267,62 @@ def _towards_start(facts: PodFacts, name: str) -> Iterator[Step]:
         yield PrepareImage(name)
 
 
-def _end(pod: ReadOnlyObject, facts: PodFacts, ending: Ending) -> Decision:
+def _end(pod: ReadOnlyObject, facts: PodFacts, ending: Ending, now: datetime) -> Decision:
     """Bring a Pod to its end: SIGTERM, the grace period, SIGKILL; sidecars after the containers proper."""
     if ending.reason and facts.ending is None:
         return Decision((BeginEnd(ending),))
-    running = _running_in_order(pod, facts)
+    running = facts.running()
     if running:
-        return Decision(_terminations(facts, running, ending.kill_at))
+        return _bring_down(facts, running, _running_in_order(pod, facts), ending.kill_at, now)
     if facts.gone_at is not None:
         return Decision((CleanUp(),))
     is_asked = facts.is_deletion_asked or metadata_of(pod).get("deletionGracePeriodSeconds") == 0
     return Decision((Delete(),)) if is_being_deleted(pod) and not is_asked else Decision()
 
 
-def _terminations(facts: PodFacts, names: Sequence[str], kill_at: datetime) -> tuple[Step, ...]:
-    asked = facts.terminating
-    return tuple(Terminate(name, kill_at) for name in names if name not in asked or asked[name] > kill_at)
+def _end_unwell(pod: ReadOnlyObject, facts: PodFacts, now: datetime) -> Iterator[Step]:
+    """End the containers whose probes or hooks failed; a restart is then a matter of the restart policy."""
+    for name in facts.running():
+        known = facts.of(name)
+        failure = known.health.failure
+        if failure is None:
+            continue
+        grace_s = grace_period_s(pod) if failure.grace_s is None else failure.grace_s
+        hooked_until = known.pre_stop.until if known.pre_stop is not None else None
+        kill_at = facts.terminating.get(name) or hooked_until or now + timedelta(seconds=grace_s)
+        yield from _bring_down(facts, [name], [name], kill_at, now, _unwell_message(pod, name, failure.what)).steps
+
+
+def _unwell_message(pod: ReadOnlyObject, name: str, what: str) -> str:
+    is_kept = any(is_sidecar(c) and c["name"] == name for c in init_containers(pod))
+    restarts = is_kept or spec_of(pod).get("restartPolicy") != "Never"
+    return f"Container {name} {what}" + (", will be restarted" if restarts else "")
+
+
+def _bring_down(
+    facts: PodFacts, names: Sequence[str], turn: Sequence[str], kill_at: datetime, now: datetime, why: str = ""
+) -> Decision:
+    """End containers that run: all preStop hooks at once, and then SIGTERM to those whose turn it is.
+
+    Args:
+        facts: What is known.
+        names: Who is to end.
+        turn: Those of them who are not to wait for others.
+        kill_at: When SIGKILL comes.
+        now: The time.
+        why: What the event says.
+    """
+    steps: list[Step] = []
+    wake_at: datetime | None = None
+    for name in names:
+        hook, asked = facts.of(name).pre_stop, facts.terminating.get(name)
+        if hook is not None and not hook.is_over and asked is None and now < kill_at:
+            wake_at = kill_at
+            if hook.until is None:
+                steps.append(CallPreStop(name, kill_at, why))
+        elif name in turn and (asked is None or asked > kill_at):
+            steps.append(Terminate(name, kill_at, why))
+    return Decision(tuple(steps), wake_at)
 
 
 def _leftovers_end(pod: ReadOnlyObject, facts: PodFacts) -> datetime:

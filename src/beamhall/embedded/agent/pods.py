@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from beamhall.embedded.agent.care import Care
 from beamhall.embedded.agent.devices import gpus_wanted
 from beamhall.embedded.agent.directory import PodDirectory, Snapshot
 from beamhall.embedded.agent.environment import ConfigError
@@ -26,10 +27,11 @@ from beamhall.embedded.agent.facts import (
     init_containers,
     on_host_network,
 )
-from beamhall.embedded.agent.images import Prepared
+from beamhall.embedded.agent.handlers import Target
 from beamhall.embedded.agent.launching import Ground, agent_fields, container_spec, read_sources
 from beamhall.embedded.agent.lifecycle import (
     BeginEnd,
+    CallPreStop,
     CleanUp,
     Delete,
     PrepareImage,
@@ -41,12 +43,12 @@ from beamhall.embedded.agent.lifecycle import (
     outcome,
 )
 from beamhall.embedded.agent.node import HOST_IP
-from beamhall.embedded.agent.progress import Progress
+from beamhall.embedded.agent.probing import Health
+from beamhall.embedded.agent.pulling import Pulling
 from beamhall.embedded.agent.reporting import StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
 from beamhall.embedded.agent.sandbox import StartFailed
-from beamhall.embedded.agent.settings import BackOff
-from beamhall.embedded.agent.status import back_off_message, pod_status
+from beamhall.embedded.agent.status import back_off_message, pod_status, reported_health
 from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import (
     Contents,
@@ -60,8 +62,9 @@ from beamhall.kernel.errors import ApiError, NotFound
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, name_of, namespace_of, revision_of, uid_of
 
-_PROGRESS_PERIOD_S = 2.0
 _DISK_RETRY_S = 2.0
+_AFTER_HOOK_S = 2.0
+"""What a container gets for its end at least, even where its preStop hook took all of the grace period."""
 
 
 class PodWorker:
@@ -81,11 +84,11 @@ class PodWorker:
         self._containers = {str(c["name"]): c for c in (*init_containers(pod), *containers(pod))}
         self._runs = Runs(own, tools.sandboxes, tools.clock, tools.settings.restart, _talkative(self._containers))
         self._facts = PodFacts(gone_at=gone_at)
-        self._prepared: dict[str, Prepared] = {}
-        self._making: dict[str, asyncio.Task[None]] = {}
-        self._troubles: dict[str, Trouble] = {}
-        self._volumes_trouble: Trouble | None = None
         self._wake = asyncio.Event()
+        images = {name: str(c.get("image") or "") for name, c in self._containers.items()}
+        self._pulling = Pulling(lambda: self.pod, images, tools, self._wake.set)
+        self._care = Care(lambda: self.pod, tools.recorder, tools.clock, self._wake.set)
+        self._volumes_trouble: Trouble | None = None
         self._idle = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._is_done = False
@@ -149,8 +152,9 @@ class PodWorker:
                     self._idle.set()
                     self._let_go()
                     await self._sleep_until(decision.wake_at)
-            for task in (reporting, *self._making.values()):
-                task.cancel()
+            reporting.cancel()
+            self._pulling.close()
+            self._care.close()
         self._idle.set()
 
     async def _despite_disk(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -181,9 +185,6 @@ class PodWorker:
             self._keep(snapshot)
         else:
             await self._runs.adopt(list(self._containers))
-            for name in self._containers:
-                for run in self._runs.of(name)[-1:]:
-                    self._watch(name, run)
         self._facts = replace(
             self._facts,
             started_at=snapshot.started_at,
@@ -191,6 +192,9 @@ class PodWorker:
             ending=self.own.ending(),
             volumes_ready=not volumes_of(self.pod),
         )
+        for name in self._containers:
+            for run in self._runs.of(name)[-1:]:
+                self._watch(name, run, reported_health(self.pod, self._containers[name], run.number))
 
     def _keep(self, snapshot: Snapshot) -> None:
         self.own.create(snapshot)
@@ -205,13 +209,15 @@ class PodWorker:
         return replace(self._facts, containers=known, volumes_trouble=self._volumes_trouble)
 
     def _container_facts(self, name: str) -> ContainerFacts:
-        prepared = self._prepared.get(name)
+        prepared = self._pulling.prepared.get(name)
         return ContainerFacts(
             attempts=self._runs.attempts(name),
             quick_ends=self._runs.quick_ends(name),
-            preparation="ready" if prepared is not None else "making" if name in self._making else "none",
+            preparation=self._pulling.preparation(name),
             image_id=prepared.prefix.name if prepared is not None else "",
-            trouble=self._troubles.get(name),
+            trouble=self._pulling.troubles.get(name),
+            health=self._care.health(name),
+            pre_stop=self._care.pre_stop(name),
         )
 
     def _status(self) -> Object:
@@ -229,15 +235,19 @@ class PodWorker:
     # -- its steps
 
     async def _carry_out(self, step: Step) -> None:
+        assert self._tasks is not None
         match step:
             case Start(name, number):
                 await self._start(name, number)
             case PrepareImage(name):
-                self._prepare_image(name)
+                self._pulling.begin(self._tasks, name)
             case PrepareVolumes():
                 await self._prepare_volumes()
-            case Terminate(name, kill_at):
-                self._terminate(name, kill_at)
+            case CallPreStop(name, until, why):
+                self._say_killing(name, why)
+                self._care.begin_pre_stop(self._tasks, name, until)
+            case Terminate(name, kill_at, why):
+                self._terminate(name, kill_at, why)
             case BeginEnd(ending):
                 self._begin_end(ending)
             case Delete():
@@ -254,13 +264,15 @@ class PodWorker:
             spec = container_spec(self.pod, container, number, ground, sources)
             run = await self._runs.launch(name, number, spec)
         except ConfigError as error:
-            self._trouble(name, "CreateContainerConfigError", str(error), f"Error: {error}")
+            self._pulling.trouble(name, "CreateContainerConfigError", str(error), f"Error: {error}")
         except (StartFailed, ApiError, OSError, ValueError) as error:
-            self._trouble(name, "RunContainerError", str(error), f"Error: {error}")
+            self._pulling.trouble(name, "RunContainerError", str(error), f"Error: {error}")
         else:
-            self._troubles.pop(name, None)
-            self._watch(name, run)
+            self._pulling.troubles.pop(name, None)
+            asked = self._facts.terminating
+            self._facts = replace(self._facts, terminating={k: v for k, v in asked.items() if k != name})
             self._say_started(name, run)
+            self._watch(name, run)
             if number > 1:
                 await asyncio.to_thread(self._runs.drop_old, name)
 
@@ -274,7 +286,7 @@ class PodWorker:
         return Ground(
             own=self.own,
             roots=tools.roots,
-            prepared=self._prepared[name],
+            prepared=self._pulling.prepared[name],
             address=self._facts.address,
             hosts_file=tools.names.file(namespace_of(self.pod)),
             gpus=gpus,
@@ -292,69 +304,20 @@ class PodWorker:
         recorder.normal(self.pod, "Created", f"Created container {name}", container=name)
         recorder.normal(self.pod, "Started", f"Started container {name}", container=name)
 
-    def _watch(self, name: str, run: Run) -> None:
+    def _watch(self, name: str, run: Run, adopted: Health | None = None) -> None:
         if run.sandbox.exit is None and self._tasks is not None:
             self._tasks.create_task(self._wait_for_end(name, run))
+            target = Target(self._containers[name], self._facts.address, run.execute)
+            self._care.begin(self._tasks, run, target, adopted)
 
     async def _wait_for_end(self, name: str, run: Run) -> None:
         await run.wait()
+        self._care.end(name, run)
         delay_s = self._tools.settings.restart.delay_s(self._runs.quick_ends(name) - 1)
         if delay_s > 0 and self._facts.ending is None and outcome(self.pod, self._current()) is None:
             message = back_off_message(self.pod, name, delay_s).replace("back-off", "Back-off", 1)
             self._tools.recorder.warning(self.pod, "BackOff", message, container=name, slot="restart")
         self._wake.set()
-
-    def _prepare_image(self, name: str) -> None:
-        """Take the environment that stands, or begin to make it beside this loop."""
-        reference = str(self._containers[name].get("image") or "")
-        try:
-            image = self._tools.catalog.find(reference)
-            prepared = self._tools.catalog.is_ready(image)
-        except ApiError as error:
-            self._image_trouble(name, reference, error.message, self._tools.settings.retry)
-            return
-        if prepared is not None:
-            self._prepared[name] = prepared
-            self._troubles.pop(name, None)
-            message = f'Container image "{reference}" already present on machine'
-            self._tools.recorder.normal(self.pod, "Pulled", message, container=name)
-            return
-        assert self._tasks is not None
-        self._making[name] = self._tasks.create_task(self._make_image(name, reference, image))
-
-    async def _make_image(self, name: str, reference: str, image: Any) -> None:
-        recorder = self._tools.recorder
-        recorder.normal(self.pod, "Pulling", f'Pulling image "{reference}"', container=name)
-        began = self._tools.clock.monotonic()
-        say = partial(recorder.normal, self.pod, "Pulling", container=name, slot="progress")
-        try:
-            with contextlib.closing(Progress(say, _PROGRESS_PERIOD_S)) as progress:
-                prepared = await self._tools.catalog.prepare(image, progress)
-        except (ApiError, OSError) as error:
-            self._image_trouble(name, reference, str(error), self._tools.settings.remake)
-        else:
-            self._prepared[name] = prepared
-            self._troubles.pop(name, None)
-            took_s = self._tools.clock.monotonic() - began
-            message = f'Successfully pulled image "{reference}" in {took_s:.1f}s (environment {prepared.environment})'
-            recorder.normal(self.pod, "Pulled", message, container=name)
-        self._making.pop(name, None)
-        self._wake.set()
-
-    def _image_trouble(self, name: str, reference: str, message: str, pace: BackOff) -> None:
-        before = self._troubles.get(name)
-        is_first = before is None or before.reason not in ("ErrImagePull", "ImagePullBackOff")
-        reason = "ErrImagePull" if is_first else "ImagePullBackOff"
-        text = message if is_first else f'Back-off pulling image "{reference}": {message}'
-        self._trouble(name, reason, text, f'Failed to pull image "{reference}": {message}', pace)
-
-    def _trouble(self, name: str, reason: str, message: str, event: str, pace: BackOff | None = None) -> None:
-        before = self._troubles.get(name)
-        failures = before.failures + 1 if before is not None else 1
-        delay_s = (pace or self._tools.settings.retry).delay_s(failures)
-        retry_at = self._tools.clock.now() + timedelta(seconds=delay_s)
-        self._troubles[name] = Trouble(reason, message, failures, retry_at)
-        self._tools.recorder.warning(self.pod, "Failed", event, container=name)
 
     async def _prepare_volumes(self) -> None:
         tools = self._tools
@@ -386,13 +349,20 @@ class PodWorker:
         if ending.reason == "DeadlineExceeded":
             self._tools.recorder.normal(self.pod, "DeadlineExceeded", ending.message)
 
-    def _terminate(self, name: str, kill_at: datetime) -> None:
+    def _say_killing(self, name: str, why: str) -> None:
+        if self._facts.gone_at is None:
+            self._tools.recorder.normal(self.pod, "Killing", why or f"Stopping container {name}", container=name)
+
+    def _terminate(self, name: str, kill_at: datetime, why: str) -> None:
         assert self._tasks is not None
-        if name not in self._facts.terminating and self._facts.gone_at is None:
-            self._tools.recorder.normal(self.pod, "Killing", f"Stopping container {name}", container=name)
+        hook, grace_s = self._care.pre_stop(name), (kill_at - self._tools.clock.now()).total_seconds()
+        was_hooked = hook is not None and hook.until is not None
+        if name not in self._facts.terminating and not was_hooked:
+            self._say_killing(name, why)
+        if was_hooked and hook is not None and hook.until == kill_at:
+            grace_s = max(_AFTER_HOOK_S, grace_s)
         self._facts = replace(self._facts, terminating={**self._facts.terminating, name: kill_at})
-        grace_s = max(0.0, (kill_at - self._tools.clock.now()).total_seconds())
-        self._tasks.create_task(self._kill(self._runs.of(name)[-1], grace_s))
+        self._tasks.create_task(self._kill(self._runs.of(name)[-1], max(0.0, grace_s)))
 
     async def _kill(self, run: Run, grace_s: float) -> None:
         await run.sandbox.kill(grace_s)

@@ -17,8 +17,10 @@ from beamhall.embedded.agent.facts import (
     init_containers,
     is_sidecar,
     phase_of,
+    spec_of,
 )
 from beamhall.embedded.agent.lifecycle import Pace, ending_of, is_initialized, outcome, restart_at, standing
+from beamhall.embedded.agent.probing import Health, initial_health, probes_of
 from beamhall.kernel.clock import format_time
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
 
@@ -44,7 +46,7 @@ def pod_status(pod: ReadOnlyObject, facts: PodFacts, now: datetime, pace: Pace, 
         "message": message or None,
         "hostIP": host_ip,
         "hostIPs": [{"ip": host_ip}],
-        "conditions": _conditions(pod, facts, phase, mains, now),
+        "conditions": _conditions(pod, facts, phase, [*_sidecars(pod, inits), *mains], now),
         "containerStatuses": mains,
     }
     if facts.address:
@@ -63,15 +65,15 @@ def container_status(pod: ReadOnlyObject, container: Container, facts: PodFacts,
     last = known.last
     state = _state(pod, container, facts, now, pace)
     is_init = any(other["name"] == name for other in init_containers(pod))
-    is_running = "running" in state
+    is_started = "running" in state and known.health.is_started
     succeeded = last is not None and last.exit is not None and last.exit.code == 0
     before = _before_last(pod, known, is_waiting="waiting" in state)
     status: Object = {
         "name": name,
         "state": state,
         "lastState": {"terminated": _terminated(pod, name, before)} if before is not None else {},
-        "ready": succeeded if is_init and not is_sidecar(container) else is_running,
-        "started": is_running,
+        "ready": succeeded if is_init and not is_sidecar(container) else is_started and known.health.is_ready,
+        "started": is_started,
         "restartCount": last.number if last is not None else 0,
         "image": container.get("image", ""),
         "imageID": known.image_id or _reported_image_id(pod, name),
@@ -81,11 +83,32 @@ def container_status(pod: ReadOnlyObject, container: Container, facts: PodFacts,
     return status
 
 
-def _reported_image_id(pod: ReadOnlyObject, name: str) -> str:
-    """Give what was reported before: a container that was taken over runs without its environment being looked up."""
+def _sidecars(pod: ReadOnlyObject, inits: Sequence[Object]) -> Sequence[Object]:
+    kept = {c["name"] for c in init_containers(pod) if is_sidecar(c)}
+    return [status for status in inits if status["name"] in kept]
+
+
+def reported_health(pod: ReadOnlyObject, container: Container, attempt: int) -> Health:
+    """Give the health of a run that went on while nobody looked, as it was reported before.
+
+    What was reported of another run says nothing; such a one starts anew, but its postStart hook is not called again.
+    """
+    name = str(container["name"])
+    reported = _reported(pod, name)
+    if reported.get("containerID") != container_id(uid_of(pod), name, attempt):
+        return initial_health(probes_of(container), has_hook=False)
+    return Health(is_started=bool(reported.get("started")), is_ready=bool(reported.get("ready")))
+
+
+def _reported(pod: ReadOnlyObject, name: str) -> ReadOnlyObject:
     status = pod.get("status") or {}
     every = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
-    return next((str(entry.get("imageID") or "") for entry in every if entry.get("name") == name), "")
+    return next((entry for entry in every if entry.get("name") == name), {})
+
+
+def _reported_image_id(pod: ReadOnlyObject, name: str) -> str:
+    """Give what was reported before: a container that was taken over runs without its environment being looked up."""
+    return str(_reported(pod, name).get("imageID") or "")
 
 
 def container_id(uid: str, name: str, attempt: int) -> str:
@@ -128,7 +151,8 @@ def _phase_of_a_deleted(pod: ReadOnlyObject, facts: PodFacts) -> str:
 def _phase_under_way(pod: ReadOnlyObject, facts: PodFacts) -> str:
     if not is_initialized(pod, facts):
         return "Pending"
-    never_ran = any(facts.of(c["name"]).last is None for c in containers(pod))
+    known = [facts.of(c["name"]) for c in containers(pod)]
+    never_ran = any(k.last is None or (k.last.number == 0 and not k.health.is_hooked) for k in known)
     return "Pending" if never_ran else "Running"
 
 
@@ -136,8 +160,10 @@ def _state(pod: ReadOnlyObject, container: Container, facts: PodFacts, now: date
     name = container["name"]
     known = facts.of(name)
     last = known.last
-    if last is not None and last.exit is None:
+    if last is not None and last.exit is None and known.health.is_hooked:
         return {"running": {"startedAt": format_time(last.started_at)}}
+    if last is not None and last.exit is None:
+        return {"waiting": {"reason": "ContainerCreating"}}
     if ending_of(pod, facts, now, pace) is not None and last is not None:
         return {"terminated": _terminated(pod, name, last)}
     stands = standing(pod, container, known)
@@ -192,11 +218,11 @@ def _conditions(
     unready = [status["name"] for status in mains if not status["ready"]]
     current = (pod.get("status") or {}).get("conditions") or ()
     scheduled = [dict(c) for c in current if c.get("type") == "PodScheduled"]
-    ready = _ready(phase, unready, pod)
+    ready = _ready(phase, unready)
     wanted = [
         {"type": "PodReadyToStartContainers"} | _flag(facts.volumes_ready and phase in ("Pending", "Running")),
         {"type": "Initialized"} | _initialized(pod, facts, phase),
-        {"type": "Ready"} | ready,
+        {"type": "Ready"} | (_gates(pod, current) if ready["status"] == "True" else ready),
         {"type": "ContainersReady"} | ready,
         *(scheduled or [{"type": "PodScheduled", "status": "True"}]),
     ]
@@ -210,11 +236,17 @@ def _flag(holds: bool) -> Object:  # noqa: FBT001  a truth value is what it is a
 def _initialized(pod: ReadOnlyObject, facts: PodFacts, phase: str) -> Object:
     if phase == "Succeeded":
         return {"status": "True", "reason": "PodCompleted"}
+    if any(facts.of(c["name"]).last is not None for c in containers(pod)):
+        return {"status": "True"}  # it stays so while a sidecar starts again
     incomplete = [
         c["name"]
         for c in init_containers(pod)
         if facts.of(c["name"]).last is None
-        or (not is_sidecar(c) and standing(pod, c, facts.of(c["name"])) != "succeeded")
+        or not (
+            facts.of(c["name"]).health.is_started
+            if is_sidecar(c)
+            else standing(pod, c, facts.of(c["name"])) == "succeeded"
+        )
     ]
     if not incomplete:
         return {"status": "True"}
@@ -222,7 +254,7 @@ def _initialized(pod: ReadOnlyObject, facts: PodFacts, phase: str) -> Object:
     return {"status": "False", "reason": "ContainersNotInitialized", "message": message}
 
 
-def _ready(phase: str, unready: Sequence[str], pod: ReadOnlyObject) -> Object:
+def _ready(phase: str, unready: Sequence[str]) -> Object:
     if phase == "Succeeded":
         return {"status": "False", "reason": "PodCompleted"}
     if phase == "Failed":
@@ -231,6 +263,21 @@ def _ready(phase: str, unready: Sequence[str], pod: ReadOnlyObject) -> Object:
         return {"status": "True"}
     message = f"containers with unready status: [{' '.join(unready)}]"
     return {"status": "False", "reason": "ContainersNotReady", "message": message}
+
+
+def _gates(pod: ReadOnlyObject, current: Sequence[ReadOnlyObject]) -> Object:
+    """Tell whether the conditions of others hold that the Pod's readiness waits for. Source: KEP-580."""
+    there = {c.get("type"): c.get("status") for c in current}
+    problems = []
+    for gate in spec_of(pod).get("readinessGates") or ():
+        type_ = gate.get("conditionType")
+        if type_ not in there:
+            problems.append(f'corresponding condition of pod readiness gate "{type_}" does not exist.')
+        elif there[type_] != "True":
+            problems.append(f'the status of pod readiness gate "{type_}" is not "True", but {there[type_]}')
+    if not problems:
+        return {"status": "True"}
+    return {"status": "False", "reason": "ReadinessGatesNotReady", "message": ", ".join(problems)}
 
 
 def _with_transition(condition: Object, current: Sequence[ReadOnlyObject], now: datetime) -> Object:
