@@ -7,22 +7,26 @@ Source: Kubernetes ``pkg/probe``, ``pkg/kubelet/lifecycle/handlers.go``.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from beamhall.embedded.agent.httpget import Page, Request, fetch
+from beamhall.embedded.agent.sandbox import StartFailed
+from beamhall.embedded.agent.sandbox.exec import CommandResult
 from beamhall.kernel.kinds import KUBERNETES_VERSION
 
 _OUTPUT_CHARACTERS = 10 * 1024
 _REDIRECTS_LIMIT = 10
 _AGENT = "kube-probe/" + ".".join(KUBERNETES_VERSION.removeprefix("v").split(".")[:2])
 
-Execute = Callable[[Sequence[str], float | None], Awaitable[tuple[int, bytes]]]
-"""Runs a command in a container, at most so many seconds; gives its exit code and what it wrote.
 
-Raises ``TimeoutError``, and ``OSError`` where it cannot be run at all.
-"""
+class Execute(Protocol):
+    """Runs a command in a container to its end, or for at most so many seconds."""
+
+    async def __call__(self, argv: Sequence[str], *, timeout_s: float | None) -> CommandResult:
+        """Do it. Raises ``StartFailed`` where it cannot be run at all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +98,15 @@ async def call(handler: Mapping[str, Any], target: Target) -> str:
     """
     try:
         if (action := handler.get("exec")) is not None:
-            code, output = await target.execute(_command(action), None)
-            return f"command exited with {code}: {_text(output)}" if code else ""
+            done = await target.execute(_command(action), timeout_s=None)
+            return f"command exited with {done.code}: {_text(done.output)}" if done.code else ""
         if (action := handler.get("httpGet")) is not None:
             await fetch(_request(action, target))
             return ""
         if (action := handler.get("sleep")) is not None:
             await asyncio.sleep(max(0.0, float(action.get("seconds") or 0)))
             return ""
-    except (OSError, HandlerError) as error:
+    except (OSError, HandlerError, StartFailed) as error:
         return str(error)
     return f"invalid handler: {', '.join(sorted(handler))}"
 
@@ -129,12 +133,12 @@ def port_of(action: Mapping[str, Any], container: Mapping[str, Any]) -> int:
 async def _ask_command(action: Mapping[str, Any], target: Target, timeout_s: float) -> Answer:
     command = _command(action)
     try:
-        code, output = await target.execute(command, timeout_s)
-    except TimeoutError:
-        return Answer(False, f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s')
-    except OSError as error:
+        done = await target.execute(command, timeout_s=timeout_s)
+    except StartFailed as error:
         raise HandlerError(f"rpc error: code = Unknown desc = failed to exec in container: {error}") from error
-    return Answer(code == 0, _text(output))
+    if done.timed_out:
+        return Answer(False, f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s')
+    return Answer(done.code == 0, _text(done.output))
 
 
 async def _ask_http(action: Mapping[str, Any], target: Target, timeout_s: float) -> Answer:

@@ -119,8 +119,8 @@ def decide(pod: ReadOnlyObject, facts: PodFacts, now: datetime, pace: Pace) -> D
     if ending is not None:
         return _end(pod, facts, ending, now)
     if has_ended(pod) or outcome(pod, facts) is not None:
-        running = sorted(facts.running())
-        return _bring_down(facts, running, running, _leftovers_end(pod, facts), now)
+        turn = _running_in_order(pod, facts)
+        return _bring_down(facts, facts.running(), turn, _leftovers_end(pod, facts), now)
     decision = _advance(pod, facts, now, pace.restart)
     unwell = tuple(_end_unwell(pod, facts, now))
     return Decision(decision.steps + unwell, _earliest(decision.wake_at, _deadline(pod, facts)))
@@ -333,13 +333,13 @@ def _leftovers_end(pod: ReadOnlyObject, facts: PodFacts) -> datetime:
 
 
 def _running_in_order(pod: ReadOnlyObject, facts: PodFacts) -> Sequence[str]:
-    """Give whom to end next: the containers proper, and once none of them runs the sidecars, last one first."""
+    """Give whom to end next: the containers proper; when none of them runs, one sidecar after another, last first."""
     running = set(facts.running())
     proper = [c["name"] for c in containers(pod) if c["name"] in running]
     if proper:
         return proper
     rest = [c["name"] for c in reversed(init_containers(pod)) if c["name"] in running]
-    return rest or sorted(running)
+    return rest[:1] or sorted(running)
 
 
 def _earliest(first: datetime | None, second: datetime | None) -> datetime | None:

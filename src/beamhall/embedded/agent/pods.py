@@ -40,6 +40,7 @@ from beamhall.embedded.agent.lifecycle import (
     Step,
     Terminate,
     decide,
+    grace_period_s,
     outcome,
 )
 from beamhall.embedded.agent.node import HOST_IP
@@ -48,6 +49,7 @@ from beamhall.embedded.agent.pulling import Pulling
 from beamhall.embedded.agent.reporting import StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
 from beamhall.embedded.agent.sandbox import StartFailed
+from beamhall.embedded.agent.sandbox.exec import run_command
 from beamhall.embedded.agent.status import back_off_message, pod_status, reported_health
 from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import (
@@ -63,8 +65,8 @@ from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, name_of, namespace_of, revision_of, uid_of
 
 _DISK_RETRY_S = 2.0
-_AFTER_HOOK_S = 2.0
-"""What a container gets for its end at least, even where its preStop hook took all of the grace period."""
+_LEAST_GRACE_S = 2.0
+"""What a container gets for its end, even where a preStop hook or others' ends took all of the grace period."""
 
 
 class PodWorker:
@@ -307,7 +309,8 @@ class PodWorker:
     def _watch(self, name: str, run: Run, adopted: Health | None = None) -> None:
         if run.sandbox.exit is None and self._tasks is not None:
             self._tasks.create_task(self._wait_for_end(name, run))
-            target = Target(self._containers[name], self._facts.address, run.execute)
+            execute = partial(run_command, self._tools.sandboxes, run.sandbox)
+            target = Target(self._containers[name], self._facts.address, execute)
             self._care.begin(self._tasks, run, target, adopted)
 
     async def _wait_for_end(self, name: str, run: Run) -> None:
@@ -356,11 +359,11 @@ class PodWorker:
     def _terminate(self, name: str, kill_at: datetime, why: str) -> None:
         assert self._tasks is not None
         hook, grace_s = self._care.pre_stop(name), (kill_at - self._tools.clock.now()).total_seconds()
-        was_hooked = hook is not None and hook.until is not None
-        if name not in self._facts.terminating and not was_hooked:
-            self._say_killing(name, why)
-        if was_hooked and hook is not None and hook.until == kill_at:
-            grace_s = max(_AFTER_HOOK_S, grace_s)
+        if name not in self._facts.terminating:
+            if hook is None or hook.until is None:
+                self._say_killing(name, why)
+            if self._facts.gone_at is None and grace_period_s(self.pod) > 0:
+                grace_s = max(_LEAST_GRACE_S, grace_s)
         self._facts = replace(self._facts, terminating={**self._facts.terminating, name: kill_at})
         self._tasks.create_task(self._kill(self._runs.of(name)[-1], max(0.0, grace_s)))
 

@@ -54,10 +54,6 @@ class Run:
         finally:
             self._listeners.remove(listener)
 
-    async def execute(self, argv: Sequence[str], timeout_s: float | None) -> tuple[int, bytes]:
-        """Run a command in it; see ``handlers.Execute``."""
-        raise OSError("commands cannot be run in containers yet")
-
     async def wait(self) -> None:
         """Wait until it has ended, and tell those who asked for it. For its worker."""
         await self.sandbox.wait()

@@ -1,12 +1,15 @@
 """What to do next, as a table: a Pod, what is known, and the time give steps and when to look again."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamhall.embedded.agent.facts import ContainerFacts, Ending, Trouble
+from beamhall.embedded.agent.facts import ContainerFacts, Ending, PreStop, Trouble
 from beamhall.embedded.agent.lifecycle import (
     BeginEnd,
+    CallPreStop,
     CleanUp,
     Decision,
     Delete,
@@ -17,11 +20,22 @@ from beamhall.embedded.agent.lifecycle import (
     decide,
     outcome,
 )
+from beamhall.embedded.agent.probing import Failure, Health
 from tests.unit.embedded.agent.builders import PACE, at, container, facts, pod
 
 NEW = ContainerFacts()
 READY = ContainerFacts(preparation="ready")
 MAKING = ContainerFacts(preparation="making")
+
+
+def unwell(*codes, **health):
+    return replace(container(*codes), health=Health(**health))
+
+
+def hooked(pre_stop, **health):
+    return replace(unwell(None, **health), pre_stop=pre_stop)
+
+
 STUCK = Trouble("ErrImagePull", "no such image", 1, at(5))
 
 CASES = {
@@ -107,6 +121,58 @@ CASES = {
     "a Pod that has ended starts nothing": (pod(phase="Succeeded"), facts(main=READY), 1, [], None),
     "but its leftovers end": (
         pod(phase="Failed"), facts(main=container(None)), 1, [Terminate("main", at(30))], None,
+    ),
+    "a sidecar that has not started holds up the others": (
+        pod(inits=("s*",)), facts(s=unwell(None, is_started=False), main=READY), 1, [], None,
+    ),
+    "but nobody once they run": (
+        pod(containers=("a", "b"), inits=("s*",)), facts(s=unwell(None, is_started=False), a=container(None), b=READY),
+        1, [Start("b", 0)], None,
+    ),
+    "a failed probe ends the container": (
+        pod(), facts(main=unwell(None, failure=Failure("failed liveness probe"))), 5,
+        [Terminate("main", at(35), "Container main failed liveness probe, will be restarted")], None,
+    ),
+    "with the probe's own grace": (
+        pod(), facts(main=unwell(None, failure=Failure("failed startup probe", 2))), 5,
+        [Terminate("main", at(7), "Container main failed startup probe, will be restarted")], None,
+    ),
+    "once for a run": (
+        pod(), facts(main=unwell(None, failure=Failure("failed liveness probe")), terminating={"main": at(35)}), 6,
+        [], None,
+    ),
+    "and for good under Never": (
+        pod("Never"), facts(main=unwell(None, failure=Failure("failed liveness probe"))), 5,
+        [Terminate("main", at(35), "Container main failed liveness probe")], None,
+    ),
+    "a deletion is no matter of health": (
+        pod(deleted_at=30), facts(main=unwell(None, failure=Failure("failed liveness probe", 1))), 5,
+        [Terminate("main", at(31))], None,
+    ),
+    "a preStop hook comes before SIGTERM": (
+        pod(deleted_at=30), facts(main=hooked(PreStop())), 1, [CallPreStop("main", at(31))], 31,
+    ),
+    "which waits for it": (pod(deleted_at=30), facts(main=hooked(PreStop(at(31)))), 2, [], 31),
+    "until it is over": (
+        pod(deleted_at=30), facts(main=hooked(PreStop(at(31), is_over=True))), 2, [Terminate("main", at(31))], None,
+    ),
+    "or the time is": (
+        pod(deleted_at=30), facts(main=hooked(PreStop(at(31)))), 31, [Terminate("main", at(31))], None,
+    ),
+    "a deletion without grace calls no hook": (
+        pod(deleted_at=1, grace=0), facts(main=hooked(PreStop())), 1, [Terminate("main", at(1))], None,
+    ),
+    "hooks are called at once, SIGTERM is in turn": (
+        pod(deleted_at=30, inits=("s*",)), facts(s=hooked(PreStop()), main=container(None)), 1,
+        [CallPreStop("s", at(31)), Terminate("main", at(31))], 31,
+    ),
+    "sidecars end in turn, last one first": (
+        pod(deleted_at=30, inits=("r*", "s*")),
+        facts(r=container(None), s=hooked(PreStop(at(31), is_over=True)), main=container(0)), 2,
+        [Terminate("s", at(31))], None,
+    ),
+    "a failed probe waits for the hook too": (
+        pod(), facts(main=hooked(PreStop(at(35)), failure=Failure("failed liveness probe"))), 7, [], None,
     ),
     "an ended Pod that is deleted goes": (pod(phase="Failed", deleted_at=30), facts(), 1, [Delete()], None),
 }  # fmt: skip

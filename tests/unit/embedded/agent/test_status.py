@@ -1,9 +1,12 @@
 """The status that is reported, as tables."""
 
+from dataclasses import replace
+
 import pytest
 
 from beamhall.embedded.agent.facts import ContainerFacts, Ending, Trouble
-from beamhall.embedded.agent.status import pod_status
+from beamhall.embedded.agent.probing import Health
+from beamhall.embedded.agent.status import pod_status, reported_health
 from tests.unit.embedded.agent.builders import PACE, at, container, facts, pod
 
 READY = ContainerFacts(preparation="ready")
@@ -28,6 +31,9 @@ PHASES = {
     "init fails again": (pod(inits=("i",)), facts(i=container(1, 1), main=READY), "Pending"),
     "done but for a sidecar": (
         pod("Never", inits=("s*",), phase="Running"), facts(s=container(None), main=container(0)), "Running",
+    ),
+    "its hook is not over": (
+        pod(), facts(main=replace(container(None), health=Health(is_hooked=False, is_started=False))), "Pending",
     ),
     "ending": (pod(deleted_at=200), facts(main=container(None)), "Running"),
     "deleted, had to be killed": (pod(deleted_at=200), facts(main=container(137)), "Failed"),
@@ -64,6 +70,10 @@ STATES = {
         pod(), container(1, None), {"running": {"startedAt": "2026-01-01T12:00:01Z"}},
         {"exitCode": 1, "reason": "Error", "startedAt": "2026-01-01T12:00:00Z", "finishedAt": "2026-01-01T12:00:01Z",
          "containerID": "beamhall://u.main.0"},
+    ),
+    "runs once its postStart hook is over": (
+        pod(), replace(container(None), health=Health(is_hooked=False, is_started=False)),
+        {"waiting": {"reason": "ContainerCreating"}}, {},
     ),
     "completed": (
         pod("Never"), container(0),
@@ -105,6 +115,52 @@ def test_an_unready_pod_says_which_container():
     assert found["Ready"]["message"] == "containers with unready status: [b]"
     assert found["Initialized"]["status"] == "True"
     assert found["PodScheduled"]["status"] == "True"
+
+
+HEALTH = {
+    "no probes": (Health(), (True, True)),
+    "not started": (Health(is_started=False), (False, False)),
+    "not ready": (Health(is_ready=False), (True, False)),
+}
+
+
+@pytest.mark.parametrize("case", HEALTH.values(), ids=HEALTH)
+@pytest.mark.parametrize("inits", [(), ("s*",)])
+def test_probes_decide_who_is_started_and_ready(case, inits):
+    health, expected = case
+    unsure, well = replace(container(None), health=health), container(None)
+    known = facts(s=unsure, main=well) if inits else facts(main=unsure)
+    status = status_of(pod(inits=inits), known)
+    (entry,) = status["initContainerStatuses" if inits else "containerStatuses"]
+    assert (entry["started"], entry["ready"]) == expected
+    ready = {c["type"]: c["status"] for c in status["conditions"]}["Ready"]
+    assert ready == ("True" if expected[1] else "False")
+
+
+GATES = {
+    "missing": ([], 'corresponding condition of pod readiness gate "g" does not exist.'),
+    "false": ([{"type": "g", "status": "False"}], 'the status of pod readiness gate "g" is not "True", but False'),
+    "true": ([{"type": "g", "status": "True"}], ""),
+}
+
+
+@pytest.mark.parametrize("case", GATES.values(), ids=GATES)
+def test_readiness_gates(case):
+    theirs, message = case
+    subject = pod(readinessGates=[{"conditionType": "g"}])
+    subject["status"] = {"conditions": theirs}
+    found = {c["type"]: c for c in status_of(subject, facts(main=container(None)))["conditions"]}
+    assert found["ContainersReady"]["status"] == "True"
+    assert (found["Ready"]["status"], found["Ready"].get("message", "")) == ("False" if message else "True", message)
+
+
+def test_a_run_that_was_taken_over_has_the_health_that_was_reported():
+    subject = pod()
+    entry = {"name": "main", "containerID": "beamhall://u.main.0", "started": True, "ready": False}
+    subject["status"] = {"containerStatuses": [entry]}
+    main = subject["spec"]["containers"][0] | {"startupProbe": {"exec": {}}}
+    assert reported_health(subject, main, 0) == Health(is_ready=False)
+    assert reported_health(subject, main, 1) == Health(is_started=False)
 
 
 def test_addresses_and_start():
