@@ -245,7 +245,7 @@ async def grpc_server(status):
         writer.close()
         served.set()
 
-    asked = []
+    asked: list[bytes] = []
     served = asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
