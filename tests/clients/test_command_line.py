@@ -66,7 +66,8 @@ def test_wrong_use_is_answered_with_what_is_right(args: list[str], expected: str
 
 
 @pytest.mark.parametrize(
-    "command", ["", "up", "demo", "kubeconfig", "doctor", "images", "images add", "explain", "operator"]
+    "command",
+    ["", "up", "demo", "kubeconfig", "doctor", "images", "images add", "backup", "restore", "explain", "operator"],
 )
 def test_help_teaches(command: str) -> None:
     done = _beamhall(*command.split(), "--help")

@@ -17,6 +17,9 @@ from beamhall.app.datadir import running_service
 from beamhall.app.settings import Settings
 from beamhall.embedded.agent.devices import find_gpus
 from beamhall.embedded.agent.sandbox import detect_capabilities
+from beamhall.embedded.store.compaction import WAL_LIMIT_BYTES
+from beamhall.embedded.store.formats import inspect
+from beamhall.embedded.store.tables import FORMAT, StoreUnusable
 
 _MIN_FREE_BYTES = 5 * 2**30
 
@@ -77,8 +80,30 @@ def _data(settings: Settings) -> Iterator[Finding]:
         yield Finding("token", "bad", f"others can read {token}", f"chmod 600 {token}, or delete it to get a new one")
 
 
-def _store(_: Settings) -> Iterator[Finding]:
+def _store(settings: Settings) -> Iterator[Finding]:
     yield Finding("SQLite", "ok", sqlite3.sqlite_version)
+    file = settings.data / "objects.db"
+    if not file.exists():
+        return
+    mend = (
+        f"stop the service; `beamhall restore FILE --force --data {settings.data}` puts a backup in its place,"
+        f" and moving {file}* away starts empty"
+    )
+    try:
+        found = inspect(file)
+    except StoreUnusable as err:
+        yield Finding("object store", "bad", str(err), mend)
+        return
+    said = f"{file}, {found.size_bytes / 2**20:.1f} MiB, format {found.format}"
+    if found.problems:
+        yield Finding("object store", "bad", f"{file} is damaged: {'; '.join(found.problems)}", mend)
+    elif found.format > FORMAT:
+        yield Finding("object store", "bad", f"{said}, which is of a newer Beamhall", "use the newer Beamhall")
+    elif found.wal_bytes > 2 * WAL_LIMIT_BYTES:
+        said = f"{file}-wal has {found.wal_bytes / 2**20:.0f} MiB: another program reads and does not let go"
+        yield Finding("object store", "note", said, f"`fuser {file}` says which one; end it")
+    else:
+        yield Finding("object store", "ok", said)
 
 
 def _uv(_: Settings) -> Iterator[Finding]:

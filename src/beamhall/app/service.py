@@ -20,6 +20,7 @@ from beamhall.app.clock import SystemClock
 from beamhall.app.cluster import Cluster, embedded_cluster
 from beamhall.app.datadir import Running, announce, claimed, ensure_token, write_private
 from beamhall.app.logs import configure_logs
+from beamhall.app.restore import finish_restore
 from beamhall.app.settings import Settings
 from beamhall.client.kubeconfig import render_kubeconfig
 from beamhall.client.protocol import Client
@@ -63,6 +64,7 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         stack.enter_context(claimed(settings.data))
+        finish_restore(settings.data, clock.now())
         # Bound before anything else is started: a port in use must not cost a start, nor touch the data.
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
         port = int(listener.getsockname()[1])

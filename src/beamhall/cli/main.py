@@ -15,6 +15,8 @@ _COMMANDS: Mapping[str, str] = {
     "kubeconfig": "Print a kubeconfig for this service, for kubectl and SDKs.",
     "doctor": "Say what is wrong with this installation, and how to mend it.",
     "images": "List, prepare and add images: the Python environments that Pods run in.",
+    "backup": "Write a backup of the service to one file, also while it runs.",
+    "restore": "Put a backup back.",
     "explain": "Say what was done to an object, and why.",
     "operator": "Run the same controllers on a real Kubernetes cluster.",
 }

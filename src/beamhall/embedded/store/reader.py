@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
+from beamhall.embedded.store.failures import read_failure
 from beamhall.embedded.store.tables import connect, decode
 from beamhall.embedded.store.watch import Change
 from beamhall.kernel.errors import Expired
@@ -101,6 +102,8 @@ class Reader:
             connection = connect(self._path)
         try:
             yield connection
+        except sqlite3.Error as err:
+            raise read_failure(err) from err
         finally:
             self._idle.append(connection)
             if self._is_closed:
@@ -115,7 +118,8 @@ class Reader:
                 revision, compacted = connection.execute(_REVISION).fetchone()
                 yield connection, revision, compacted
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def revisions(self) -> tuple[int, int]:
         """Give the last committed revision, and the revision before which changes are no longer kept."""

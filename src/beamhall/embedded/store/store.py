@@ -6,11 +6,14 @@ mean (uids, timestamps, validation, who may) is the API server's business. Read 
 
 import asyncio
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from beamhall.embedded.store.compaction import Compactor, Retention
+from beamhall.embedded.store.formats import prepare_file
 from beamhall.embedded.store.lock import FileLock
 from beamhall.embedded.store.reader import Listing, Range, Reader, check_kept
 from beamhall.embedded.store.recent import Recent
@@ -23,8 +26,8 @@ from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_o
 WAITING_LIMIT = 10_000
 """Writes that may wait for their commit; more are answered ``TooManyRequests``."""
 
-KEEP = 50_000
-"""Revisions that stay watchable by default."""
+KEEP = Retention()
+"""How much of the past stays watchable by default."""
 
 
 class Store:
@@ -34,28 +37,32 @@ class Store:
     objects. Lists and counts may be asked for on any thread; all else belongs to the loop that opened the store.
     """
 
-    def __init__(self, path: Path, lock: FileLock, *, keep: int) -> None:
+    def __init__(self, path: Path, lock: FileLock, keep: Retention, monotonic: Callable[[], float]) -> None:
         """Use ``open``."""
         connection = connect(path, is_writer=True)
         self._lock = lock
         self._loop = asyncio.get_running_loop()
         self._reader = Reader(path)
-        revisions = self._reader.revisions()
+        revision, compacted = self._reader.revisions()
         self._recent = Recent()
-        self._hub = Hub(self._reader.changes, revisions[0])
-        self._writer = Writer(connection, revisions, keep=keep, deliver=self._deliver_from_thread)
+        self._hub = Hub(self._reader.changes, revision)
+        compactor = Compactor(connection, path, compacted, keep, monotonic)
+        self._writer = Writer(connection, compactor, revision, deliver=self._deliver_from_thread)
         self._waiting: set[asyncio.Future[Result]] = set()
         self._is_open = True
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._thread.start()
 
     @classmethod
-    async def open(cls, path: Path, *, keep: int = KEEP) -> "Store":
-        """Open or make a store.
+    async def open(
+        cls, path: Path, *, keep: Retention = KEEP, monotonic: Callable[[], float] = time.monotonic
+    ) -> "Store":
+        """Open or make a store; a file of an older format is brought up to date first.
 
         Args:
             path: The database file; its directory must exist. A lock file ``<path>.lock`` is made beside it.
-            keep: How many revisions stay watchable before old ones are forgotten.
+            keep: How much of the past stays watchable before it is forgotten.
+            monotonic: Seconds on a clock that never jumps.
 
         Raises:
             StoreLocked: Another process has it open.
@@ -64,7 +71,8 @@ class Store:
         lock = FileLock(path.with_name(path.name + ".lock"))
         lock.acquire()
         try:
-            return cls(path, lock, keep=keep)
+            prepare_file(path)
+            return cls(path, lock, keep, monotonic)
         except BaseException:
             lock.release()
             raise

@@ -1,7 +1,8 @@
 """The tables, how a connection to them is opened, and how objects become their bytes.
 
 ``log`` is append-only and its key is the resourceVersion; ``current`` names the newest row of each living object;
-``owners`` finds dependants. Values lie in ``log`` alone, so a write stores its object once. Read ``writer`` next.
+``owners`` finds dependants. Values lie in ``log`` alone, so a write stores its object once. Read ``writer`` next;
+``formats`` brings older files up to date.
 
 Source: the shape of the log follows kine's (docs/flow.md), without its gap filling: there is one writing process here.
 """
@@ -16,8 +17,11 @@ import msgspec
 from beamhall.kernel.errors import UserError
 from beamhall.kernel.objects import Object, metadata_of
 
-FORMAT = 1
-"""Version of these tables, kept in the file as ``user_version``."""
+FORMAT = 2
+"""Version of these tables and of the file around them, kept in the file as ``user_version``; see ``formats``."""
+
+WAL_KEPT_BYTES = 16 * 1024 * 1024
+"""The write-ahead log is cut to this size when it begins anew."""
 
 _SCHEMA = """
 CREATE TABLE log (
@@ -65,31 +69,37 @@ def connect(path: Path, *, is_writer: bool = False) -> sqlite3.Connection:
         is_writer: Make the tables if they are not there yet, and sync every commit to disk.
 
     Raises:
-        StoreUnusable: The file is no database, is damaged, or was written by a newer Beamhall.
+        StoreUnusable: The file is no database, is damaged, or has another format than ``FORMAT``.
     """
     try:
         connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; it must come before everything else
         connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cache_size=-16384")
         if is_writer:
             _prepare(connection, path)
     except sqlite3.DatabaseError as err:
-        raise StoreUnusable(
-            f"{path} cannot be opened as Beamhall's object store ({err}); restore it from a backup,"
-            " or move it away to start empty"
-        ) from err
+        raise unusable(path, str(err)) from err
     return connection
+
+
+def unusable(path: Path, why: str) -> StoreUnusable:
+    """Make the error for a file that is no store, or a damaged one."""
+    return StoreUnusable(
+        f"{path} cannot be opened as Beamhall's object store ({why}); put a backup in its place with"
+        f" `beamhall restore FILE --force --data {path.parent}`, or move it away to start empty"
+    )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if version == 0 and not tables:
         connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={FORMAT};COMMIT;")
     elif version != FORMAT:
-        raise StoreUnusable(
-            f"{path} has format {version}, but this Beamhall reads format {FORMAT}; use the Beamhall that wrote it"
-        )
+        raise unusable(path, f"it has format {version}, and this Beamhall writes format {FORMAT}")
 
 
 def encode(obj: Mapping[str, Any]) -> bytes:

@@ -1,8 +1,8 @@
 """The one thread that writes: it takes whatever waits, applies it in one transaction, and syncs once (group commit).
 
 A write is checked against the state that the writes before it in the same group leave behind, so optimistic concurrency
-is exact. Nothing is reported before the commit is on disk; if the commit fails, every write of the group fails. Each
-group also compacts a little, so that the log stays bounded without pauses. Read ``store`` for who feeds this.
+is exact. Nothing is reported before the commit is on disk; if the commit fails, every write of the group fails. While
+no write waits, ``compaction`` keeps the file bounded. Read ``store`` for who feeds this.
 """
 
 import queue
@@ -12,18 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import structlog
+
+from beamhall.embedded.store.compaction import Compactor
+from beamhall.embedded.store.failures import write_failure
 from beamhall.embedded.store.tables import is_same, owners_in
 from beamhall.embedded.store.watch import Change
-from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, InternalError, NotFound, ServiceUnavailable
+from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, NotFound
+
+_log = structlog.get_logger(__name__)
 
 GROUP_LIMIT = 512
 """Writes in one transaction: bounds how long the first of them waits for the last."""
 
-COMPACT_AT_ONCE = 64
-"""Revisions compacted with each group, on top of two for each write of it."""
-
-COMPACT_CHUNK = 2_000
-"""Revisions compacted at once when asked for: some milliseconds during which writes wait."""
+_AFTER_FAILURE_S = 10.0
+"""Until what could not be tidied is tried again: the disk is full, as a rule."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,18 +77,17 @@ class Writer:
 
     Args:
         connection: Used by nobody else.
+        compactor: On the same connection; keeps the file bounded.
         revision: The last committed revision.
-        compacted: The revision up to which changes were forgotten.
-        keep: How many revisions stay watchable; older ones are forgotten as new ones come.
         deliver: Told of each group after its commit.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, revisions: tuple[int, int], *, keep: int, deliver: Deliver
+        self, connection: sqlite3.Connection, compactor: Compactor, revision: int, *, deliver: Deliver
     ) -> None:
         self._connection = connection
-        self._revision, self._compacted = revisions
-        self._keep = keep
+        self._compactor = compactor
+        self._revision = revision
         self._deliver = deliver
         self._waiting: queue.SimpleQueue[Write | Compaction | None] = queue.SimpleQueue()
 
@@ -95,25 +97,32 @@ class Writer:
 
     def run(self) -> None:
         """Write until told to end."""
+        pause_s: float | None = 0.0
         try:
             while True:
-                group, is_last = self._next_group()
+                group, is_last = self._next_group(pause_s)
                 writes = [item for item in group if isinstance(item, Write)]
                 if writes:
                     self._deliver(self._commit(writes))
+                    self._compactor.bound_wal()
                 for item in group:
                     if isinstance(item, Compaction):
                         self._compact(item, is_last=is_last)
                 if is_last:
                     return
+                pause_s = 0.0 if self._waiting.qsize() else self._tidy()
         finally:
             self._connection.close()
 
-    def _next_group(self) -> tuple[Sequence[Write | Compaction], bool]:
-        """Wait for something to do, then take all that is there, up to the limit. The flag says that it is the last."""
+    def _next_group(self, pause_s: float | None) -> tuple[Sequence[Write | Compaction], bool]:
+        """Wait for something to do, then take all that is there, up to the limit. The flag says that it is the last.
+
+        Args:
+            pause_s: Wait no longer than this, and then give nothing; None: as long as it takes.
+        """
         group: list[Write | Compaction] = []
-        item = self._waiting.get()
         with suppress(queue.Empty):
+            item = self._waiting.get(timeout=pause_s)
             while item is not None:
                 group.append(item)
                 if len(group) == GROUP_LIMIT:
@@ -122,19 +131,26 @@ class Writer:
             return group, True
         return group, False
 
+    def _tidy(self) -> float | None:
+        """Do a little of what keeps the file small; give the seconds until there is more of it to do."""
+        try:
+            return self._compactor.step(self._revision)
+        except sqlite3.Error as err:
+            self._roll_back()
+            _log.warning("store_not_tidied", error=str(err))
+            return _AFTER_FAILURE_S
+
     def _commit(self, writes: Sequence[Write]) -> Sequence[Outcome]:
-        revision, compacted = self._revision, self._compacted
+        revision, compacted = self._revision, self._compactor.compacted
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = [(write.future, self._apply(write)) for write in writes]
-            if self._revision - self._compacted > self._keep:
-                to = min(self._revision - self._keep, self._compacted + COMPACT_AT_ONCE + 2 * len(writes))
-                self._forget(to)
+            self._compactor.forget_some(self._revision, len(writes))
             self._connection.execute("COMMIT")
         except sqlite3.Error as err:
-            self._revision, self._compacted = revision, compacted
+            self._revision, self._compactor.compacted = revision, compacted
             self._roll_back()
-            return [(write.future, _failure(err)) for write in writes]
+            return [(write.future, write_failure(err)) for write in writes]
         return outcomes
 
     def _roll_back(self) -> None:
@@ -180,35 +196,16 @@ class Writer:
     def _compact(self, wish: Compaction, *, is_last: bool) -> None:
         """Forget one chunk, and queue the rest behind the writes that wait."""
         target = min(wish.before, self._revision)
-        compacted = self._compacted
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._forget(min(target, compacted + COMPACT_CHUNK))
-            self._connection.execute("COMMIT")
+            self._compactor.forget_at_once(target)
         except sqlite3.Error as err:
-            self._compacted = compacted
             self._roll_back()
-            self._deliver([(wish.future, _failure(err))])
+            self._deliver([(wish.future, write_failure(err))])
             return
-        if self._compacted >= target or is_last:
+        if self._compactor.compacted >= target or is_last:
             self._deliver([(wish.future, None)])
         else:
             self.submit(wish)
-
-    def _forget(self, to: int) -> None:
-        """Drop what was superseded or deleted up to ``to``; the state at ``to`` and all later changes stay."""
-        if to <= self._compacted:
-            return
-        span = (self._compacted, to)
-        execute = self._connection.execute
-        execute(
-            "DELETE FROM log WHERE revision IN"
-            " (SELECT previous FROM log WHERE revision > ? AND revision <= ? AND previous > 0)",
-            span,
-        )
-        execute("DELETE FROM log WHERE revision > ? AND revision <= ? AND value IS NULL", span)
-        execute("UPDATE compacted SET revision = ?", (to,))
-        self._compacted = to
 
 
 def _refusal(write: Write, current: int | None) -> ApiError | None:
@@ -223,12 +220,3 @@ def _refusal(write: Write, current: int | None) -> ApiError | None:
             " please apply your changes to the latest version and try again"
         )
     return None
-
-
-def _failure(err: sqlite3.Error) -> ApiError:
-    if isinstance(err, sqlite3.OperationalError):
-        return ServiceUnavailable(
-            f"the object store could not write ({err}); make room on the disk of the data directory and try again",
-            retry_after_s=5,
-        )
-    return InternalError(f"the object store could not write: {err}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from beamhall.embedded.store.compaction import Retention
 from beamhall.embedded.store.lock import StoreLocked
 from beamhall.embedded.store.store import Store
 from beamhall.embedded.store.tables import StoreUnusable
@@ -200,7 +201,7 @@ async def test_revisions_go_on_after_the_last_change_was_compacted_away(tmp_path
 
 
 async def test_the_log_stays_bounded(tmp_path: Path) -> None:
-    store = await Store.open(tmp_path / "objects.db", keep=50)
+    store = await Store.open(tmp_path / "objects.db", keep=Retention(revisions=50))
     await store.create("pods", pod("still", spec="there"))
     await store.create("pods", pod("x", spec=-1))
     for number in range(500):
