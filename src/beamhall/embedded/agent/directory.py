@@ -6,6 +6,7 @@
                    .volumes/<name>/      volumes that live as long as the Pod
                    .home/                HOME
                    .tmp-<container>/     TMPDIR
+                   .message-<container>-<n>  what run number n says at its end
                    .work-<container>/    where a container works that states no directory
                    <container>/<n>/      run number n, owned by ``sandbox``
                    <container>/history.json   how many runs in a row ended quickly
@@ -146,8 +147,13 @@ class PodDirectory:
         """Give what ``keep_history`` kept."""
         return int(_read(self.path / safe_name(container) / "history.json").get("quickEnds") or 0)
 
+    def message(self, container: str, number: int) -> Path:
+        """Give the file in which a run may leave a message about its end."""
+        return self.path / f".message-{safe_name(container)}-{number}"
+
     def drop_attempt(self, container: str, number: int) -> None:
-        """Remove an old run with its log."""
+        """Remove an old run with its log and its message."""
+        self.message(container, number).unlink(missing_ok=True)
         shutil.rmtree(self.path / safe_name(container) / str(number), ignore_errors=True)
 
     def remove(self) -> None:

@@ -37,12 +37,14 @@ class Sources:
         secrets: Likewise.
         allocatable: The node's resources, which limits that are unset count as.
         fields: Fields of the Pod that only the agent knows: ``status.podIP`` and the like.
+        services: The Services of the Pod's namespace.
     """
 
     config_maps: Mapping[str, Data | None] = field(default_factory=dict)
     secrets: Mapping[str, Data | None] = field(default_factory=dict)
     allocatable: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[ReadOnlyObject] = ()
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -71,12 +73,13 @@ def references(container: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[
 
 
 def user_variables(pod: ReadOnlyObject, container: Mapping[str, Any], sources: Sources) -> dict[str, str]:
-    """Give the variables that the container's spec states, later ones replacing earlier ones.
+    """Give the variables that the container's spec states, later ones replacing earlier ones, and those of Services.
 
     Raises:
         ConfigError: A ConfigMap, Secret or key that is not optional is missing, or a field is unknown.
     """
-    variables: dict[str, str] = {}
+    has_links = (pod.get("spec") or {}).get("enableServiceLinks") is not False
+    variables = service_variables(sources.services) if has_links else {}
     for source in container.get("envFrom") or ():
         variables.update(_from_all(source, sources))
     for variable in container.get("env") or ():
@@ -88,6 +91,44 @@ def user_variables(pod: ReadOnlyObject, container: Mapping[str, Any], sources: S
         else:
             variables[name] = expand(str(variable.get("value") or ""), variables)
     return variables
+
+
+def service_variables(services: Sequence[ReadOnlyObject]) -> dict[str, str]:
+    """Give the variables by which programs find the Services of their namespace that have an address.
+
+    Source: Kubernetes "Accessing the Service: Environment Variables", ``pkg/kubelet/envvars``.
+    """
+    variables: dict[str, str] = {}
+    for service in services:
+        spec = service.get("spec") or {}
+        address, ports = str(spec.get("clusterIP") or "None"), spec.get("ports") or ()
+        if address == "None" or not ports:
+            continue
+        name = _variable_name(str(metadata_of(service)["name"]))
+        variables[f"{name}_SERVICE_HOST"] = address
+        variables[f"{name}_SERVICE_PORT"] = str(ports[0]["port"])
+        for port in ports:
+            if port.get("name"):
+                variables[f"{name}_SERVICE_PORT_{_variable_name(port['name'])}"] = str(port["port"])
+        for number, port in enumerate(ports):
+            variables.update(_link_variables(name, address, port, is_first=number == 0))
+    return variables
+
+
+def _link_variables(name: str, address: str, port: Mapping[str, Any], *, is_first: bool) -> Iterator[tuple[str, str]]:
+    """Give the variables of one port in the form of Docker's links."""
+    protocol, number = str(port.get("protocol") or "TCP"), port["port"]
+    url, prefix = f"{protocol.lower()}://{address}:{number}", f"{name}_PORT_{number}_{protocol.upper()}"
+    if is_first:
+        yield f"{name}_PORT", url
+    yield prefix, url
+    yield f"{prefix}_PROTO", protocol.lower()
+    yield f"{prefix}_PORT", str(number)
+    yield f"{prefix}_ADDR", address
+
+
+def _variable_name(name: str) -> str:
+    return name.upper().replace("-", "_")
 
 
 def field_value(pod: ReadOnlyObject, path: str, fields: Mapping[str, str]) -> str:

@@ -34,6 +34,7 @@ from beamhall.kernel.errors import NotFound
 from beamhall.kernel.kinds import CONFIG_MAP, SECRET
 from beamhall.kernel.objects import ReadOnlyObject, namespace_of
 
+_MESSAGE_PATH = "/dev/termination-log"
 _TMP = "/tmp"  # noqa: S108  inside of containers
 
 
@@ -107,7 +108,12 @@ def container_spec(
     """
     own, prepared, name = ground.own, ground.prepared, str(container["name"])
     variables = user_variables(pod, container, sources)
+    argv = command_line(container, variables, prepared.entrypoint, prepared.command)
     tmp, mounts = _with_tmp(ground, name, mounts_of(pod, container, own, ground.roots, variables))
+    if ground.has_mounts and (path := message_path(container, argv, variables)):
+        message = own.message(name, attempt)
+        message.touch()
+        mounts = [*mounts, Mount(source=message, target=path)]
     place = Place(
         bin=str(prepared.bin),
         image_env=prepared.env,
@@ -122,7 +128,7 @@ def container_spec(
     return ContainerSpec(
         directory=own.attempt(name, attempt),
         id=f"{own.uid}.{zlib.crc32(name.encode()):08x}.{attempt}",  # at most 64 characters
-        argv=command_line(container, variables, prepared.entrypoint, prepared.command),
+        argv=argv,
         env=complete_variables(place, variables),
         cwd=expand(str(container.get("workingDir") or ""), variables) or prepared.workdir or str(own.scratch(name)),
         mounts=mounts,
@@ -131,6 +137,20 @@ def container_spec(
         hosts_file=ground.hosts_file,
         warm=_warm(ground),
     )
+
+
+def message_path(container: Mapping[str, Any], argv: Sequence[str], variables: Mapping[str, str]) -> str:
+    """Give where a container finds the file for its termination message; empty: it needs none.
+
+    The usual path lies in ``/dev``, where a mount costs a millisecond and hides devices that are made later. So there
+    the file is mounted only for those whose command line or variables name the path.
+    """
+    path = os.path.normpath(str(container.get("terminationMessagePath") or _MESSAGE_PATH))
+    if not path.startswith("/") or any(mount.get("mountPath") == path for mount in container.get("volumeMounts") or ()):
+        return ""
+    if path != _MESSAGE_PATH or any(_MESSAGE_PATH in text for text in (*argv, *variables.values())):
+        return path
+    return ""
 
 
 def _warm(ground: Ground) -> WarmStart | None:

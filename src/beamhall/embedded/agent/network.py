@@ -91,6 +91,13 @@ def service_lines(service: ReadOnlyObject, pods: Sequence[Name]) -> Sequence[tup
     return pairs
 
 
+def alias_lines(pod: ReadOnlyObject) -> str:
+    """Write a Pod's ``hostAliases`` as lines of a hosts file; empty: it has none."""
+    aliases = spec_of(pod).get("hostAliases") or ()
+    lines = ["\t".join([str(a.get("ip") or ""), *map(str, a.get("hostnames") or ())]) for a in aliases]
+    return "\n".join(["", "# Entries added by HostAliases.", *lines]) + "\n" if lines else ""
+
+
 def hosts_text(host: str, namespace: str, lines: Sequence[tuple[str, str]], pods: Sequence[Name]) -> str:
     """Write the hosts file of a namespace.
 
@@ -122,6 +129,7 @@ class Names:
     host: str
     _pods: dict[str, Name] = field(default_factory=dict)
     _services: dict[str, dict[str, Object]] = field(default_factory=dict)
+    _aliases: dict[str, tuple[str, str]] = field(default_factory=dict)
     _lines: dict[tuple[str, str], Sequence[tuple[str, str]]] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
     _known: set[str] = field(default_factory=set)
@@ -134,6 +142,8 @@ class Names:
         subdomain = str(spec_of(pod).get("subdomain") or "")
         labels = dict(labels_of(pod))
         name = Name(namespace_of(pod), name_of(pod), hostname_of(pod), subdomain, labels, address)
+        if aliases := alias_lines(pod):
+            self._aliases[uid_of(pod)] = namespace_of(pod), aliases
         before = self._pods.get(uid_of(pod))
         if before != name:
             self._pods[uid_of(pod)] = name
@@ -141,6 +151,8 @@ class Names:
 
     def remove_pod(self, uid: str) -> None:
         """Forget a Pod."""
+        if alias := self._aliases.pop(uid, None):
+            self._path(alias[0], uid).unlink(missing_ok=True)
         before = self._pods.pop(uid, None)
         if before is not None:
             self._touch(before, None)
@@ -165,13 +177,20 @@ class Names:
         if self._services.get(key[0], {}).pop(key[1], None) is not None:
             self._recompute(key)
 
-    def file(self, namespace: str) -> Path:
-        """Give the hosts file of a namespace, up to date."""
+    def services(self, namespace: str) -> Sequence[Object]:
+        """Give the Services of a namespace."""
+        return list(self._services.get(namespace, {}).values())
+
+    def file(self, namespace: str, uid: str = "") -> Path:
+        """Give the hosts file of a namespace, or of a Pod in it that has aliases of its own, up to date."""
         if namespace not in self._known:
             self._known.add(namespace)
             self._stale.add(namespace)
+        own = uid if uid in self._aliases else ""
+        if own and not self._path(namespace, own).exists():
+            self._stale.add(namespace)
         self.flush()
-        return self._path(namespace)
+        return self._path(namespace, own)
 
     @property
     def is_stale(self) -> bool:
@@ -185,11 +204,15 @@ class Names:
         lines = [pair for key in sorted(self._lines) for pair in self._lines[key]]
         for namespace in self._stale & self._known:
             pods = sorted((p for p in self._pods.values() if p.namespace == namespace), key=lambda p: p.name)
-            _rewrite(self._path(namespace), hosts_text(self.host, namespace, lines, pods))
+            text = hosts_text(self.host, namespace, lines, pods)
+            _rewrite(self._path(namespace), text)
+            for uid, (where, aliases) in self._aliases.items():
+                if where == namespace:
+                    _rewrite(self._path(namespace, uid), text + aliases)
             self._stale.discard(namespace)
 
-    def _path(self, namespace: str) -> Path:
-        return self.directory / safe_name(namespace) / "hosts"
+    def _path(self, namespace: str, uid: str = "") -> Path:
+        return self.directory / safe_name(namespace) / (f"hosts-{safe_name(uid)}" if uid else "hosts")
 
     def _touch(self, pod: Name, before: Name | None) -> None:
         self._stale.add(pod.namespace)

@@ -65,6 +65,8 @@ from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, name_of, namespace_of, revision_of, uid_of
 
 _DISK_RETRY_S = 2.0
+_MESSAGES_BYTES = 12 * 1024
+"""How much the messages of all containers of a Pod may have, as in a kubelet."""
 _LEAST_GRACE_S = 2.0
 """What a container gets for its end, even where a preStop hook or others' ends took all of the grace period."""
 
@@ -84,7 +86,9 @@ class PodWorker:
         self.own = own
         self._tools = tools
         self._containers = {str(c["name"]): c for c in (*init_containers(pod), *containers(pod))}
-        self._runs = Runs(own, tools.sandboxes, tools.clock, tools.settings.restart, _talkative(self._containers))
+        share = _MESSAGES_BYTES // max(1, len(self._containers))
+        restart = tools.settings.restart
+        self._runs = Runs(own, tools.sandboxes, tools.clock, restart, _talkative(self._containers), share)
         self._facts = PodFacts(gone_at=gone_at)
         self._wake = asyncio.Event()
         images = {name: str(c.get("image") or "") for name, c in self._containers.items()}
@@ -187,6 +191,7 @@ class PodWorker:
             self._keep(snapshot)
         else:
             await self._runs.adopt(list(self._containers))
+            tools.names.file(namespace_of(self.pod), uid)  # what its containers see goes on being kept up to date
         self._facts = replace(
             self._facts,
             started_at=snapshot.started_at,
@@ -263,6 +268,7 @@ class PodWorker:
             ground = self._ground(name)
             fields = agent_fields(self._facts.address, HOST_IP)
             sources = await read_sources(tools.client, self.pod, container, fields, tools.allocatable)
+            sources = replace(sources, services=tools.names.services(namespace_of(self.pod)))
             spec = container_spec(self.pod, container, number, ground, sources)
             run = await self._runs.launch(name, number, spec)
         except ConfigError as error:
@@ -290,7 +296,7 @@ class PodWorker:
             roots=tools.roots,
             prepared=self._pulling.prepared[name],
             address=self._facts.address,
-            hosts_file=tools.names.file(namespace_of(self.pod)),
+            hosts_file=tools.names.file(namespace_of(self.pod), self.own.uid),
             gpus=gpus,
             settings=tools.settings,
             passed=tools.passed,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from beamhall.embedded.agent.criformat import read_last_text
 from beamhall.embedded.agent.directory import PodDirectory
@@ -16,8 +17,37 @@ from beamhall.embedded.agent.sandbox import AlreadyStarted, ContainerSpec, Sandb
 from beamhall.embedded.agent.settings import BackOff
 from beamhall.kernel.clock import Clock
 
+MESSAGE_BYTES = 4096
+"""How much of a container's message is kept, as a kubelet does."""
+
 _KEPT = 2
 """Runs that are kept of a container: the last, and the one before for ``kubectl logs --previous``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Where the message of a run that ended is found.
+
+    Attributes:
+        path: The file that the container may write; often there is none.
+        is_talkative: Whether, where that says nothing, the end of the log of a run that failed is its message.
+        limit_bytes: How much of it is kept.
+    """
+
+    path: Path
+    is_talkative: bool
+    limit_bytes: int = MESSAGE_BYTES
+
+    def read(self, log: Path, code: int) -> str:
+        """Read the message of a run that ended with this code. Blocks shortly."""
+        try:
+            with self.path.open("rb") as file:
+                text = file.read(min(MESSAGE_BYTES, self.limit_bytes)).decode(errors="replace")
+        except OSError:
+            text = ""
+        if not text and self.is_talkative and code != 0:
+            text = read_last_text(log)[-self.limit_bytes :]
+        return text
 
 
 @dataclass(slots=True)
@@ -28,21 +58,19 @@ class Run:
         number: 0 for the first.
         sandbox: Its processes.
         seen_at: When it was first seen.
-        is_talkative: Whether the end of its log is its message where it fails.
+        words: Where its message is found once it has ended.
     """
 
     number: int
     sandbox: Sandbox
     seen_at: datetime
-    is_talkative: bool = False
+    words: Words
     _last_words: str | None = None
     _listeners: list[Callable[[], None]] = field(default_factory=list)
 
-    def _words(self, code: int) -> str:
-        if not self.is_talkative or code == 0:
-            return ""
+    def _message(self, code: int) -> str:
         if self._last_words is None:  # read here, once, so that no status is made without it; it is 64 KiB at most
-            self._last_words = read_last_text(self.sandbox.log_path)
+            self._last_words = self.words.read(self.sandbox.log_path, code)
         return self._last_words
 
     @contextmanager
@@ -67,7 +95,7 @@ class Run:
             return Attempt(self.number, self.sandbox.started_at or self.seen_at)
         started_at = end.started_at or self.sandbox.started_at or end.finished_at
         reason = "" if end.reason in ("Completed", "Error") else end.reason
-        fact = Exit(end.code, end.finished_at, end.signal or 0, reason, end.message or self._words(end.code))
+        fact = Exit(end.code, end.finished_at, end.signal or 0, reason, end.message or self._message(end.code))
         return Attempt(self.number, started_at, fact)
 
 
@@ -80,6 +108,7 @@ class Runs:
         clock: Gives the time where a run does not say it.
         restart: Says which ends were quick.
         talkative: Containers the end of whose log is their message where they fail.
+        message_bytes: How much of a message is kept.
     """
 
     def __init__(
@@ -89,7 +118,9 @@ class Runs:
         clock: Clock,
         restart: BackOff,
         talkative: frozenset[str] = frozenset(),
+        message_bytes: int = MESSAGE_BYTES,
     ) -> None:
+        self._message_bytes = message_bytes
         self._talkative = talkative
         self._own = own
         self._sandboxes = sandboxes
@@ -157,7 +188,8 @@ class Runs:
         self._quick_ends_before[name] = quick_ends
 
     def _add(self, name: str, number: int, sandbox: Sandbox) -> Run:
-        run = Run(number, sandbox, self._clock.now(), name in self._talkative)
+        words = Words(self._own.message(name, number), name in self._talkative, self._message_bytes)
+        run = Run(number, sandbox, self._clock.now(), words)
         runs = self._runs.setdefault(name, [])
         runs.append(run)
         del runs[:-_KEPT]

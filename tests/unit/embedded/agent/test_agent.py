@@ -440,6 +440,65 @@ async def test_the_end_of_the_log_can_be_the_message(agent, cluster):
     assert sorted(main_of(pod)["state"]["terminated"]["message"].split()) == ["cause", "first"]
 
 
+@pytest.mark.parametrize(
+    ("path", "policy", "script", "message"),
+    [
+        ("/dev/termination-log", "File", "echo why > /dev/termination-log; exit 1", "why\n"),
+        ("/run/why/log", "File", "echo why > /run/why/log", "why\n"),
+        ("/run/why/log", "FallbackToLogsOnError", "echo logged; echo why > /run/why/log; exit 1", "why\n"),
+        ("/run/why/log", "FallbackToLogsOnError", "echo logged; exit 1", "logged"),
+        ("/run/why/log", "File", "echo logged; exit 1", None),
+        ("/run/why/log", "File", "head -c 9000 /dev/zero | tr '\\0' x > /run/why/log", "x" * 4096),
+    ],
+)
+async def test_a_container_leaves_a_message(agent, cluster, path, policy, script, message):
+    if not agent.sandboxes.capabilities.mounts.works:
+        pytest.skip("no mounts on this machine")
+    pod = pod_of("one", script)
+    pod["spec"]["containers"][0] |= {"terminationMessagePath": path, "terminationMessagePolicy": policy}
+    await cluster.create(POD, pod)
+    pod = await cluster.phase("one", "Succeeded", "Failed")
+    assert main_of(pod)["state"]["terminated"].get("message") == message
+    assert not Path(path).exists()
+
+
+async def test_the_messages_of_all_containers_share_their_room(agent, cluster):
+    if not agent.sandboxes.capabilities.mounts.works:
+        pytest.skip("no mounts on this machine")
+    pod = pod_of("one", "head -c 9000 /dev/zero | tr '\\0' x > /run/why")
+    main = pod["spec"]["containers"][0] | {"terminationMessagePath": "/run/why"}
+    pod["spec"]["containers"] = [main | {"name": f"c{number}"} for number in range(4)]
+    await cluster.create(POD, pod)
+    pod = await cluster.phase("one", "Succeeded", "Failed")
+    sizes = [len(status["state"]["terminated"]["message"]) for status in pod["status"]["containerStatuses"]]
+    assert sizes == [3072] * 4
+
+
+async def test_a_pod_can_have_names_of_its_own(agent, cluster):
+    if not agent.sandboxes.capabilities.mounts.works:
+        pytest.skip("no mounts on this machine")
+    aliases = [{"ip": "10.1.2.3", "hostnames": ["foo.local", "foo"]}]
+    script = "until grep -q other /etc/hosts; do sleep 0.05; done; grep foo /etc/hosts"
+    await cluster.create(POD, pod_of("one", script, hostAliases=aliases))
+    await cluster.phase("one", "Running")
+    await cluster.create(POD, pod_of("other", "sleep 600"))
+    pod = await cluster.phase("one", "Succeeded")
+    assert await log_of(agent, pod) == "10.1.2.3\tfoo.local\tfoo\n"
+    uid = (await cluster.phase("other", "Running"))["metadata"]["uid"]
+    assert "foo" not in agent._tools.names.file("default", uid).read_text()
+
+
+async def test_a_pod_sees_the_services_of_its_namespace(agent, cluster):
+    service = {"metadata": {"name": "my-db", "namespace": "default"}}
+    await cluster.create(SERVICE, service | {"spec": {"clusterIP": "127.1.2.3", "ports": [{"port": 5432}]}})
+    await _until(lambda: agent._tools.names.services("default"))
+    await cluster.create(POD, pod_of("one", "echo $MY_DB_SERVICE_HOST:$MY_DB_SERVICE_PORT"))
+    pod = await cluster.phase("one", "Succeeded")
+    assert await log_of(agent, pod) == "127.1.2.3:5432\n"
+    await cluster.create(POD, pod_of("two", "env", enableServiceLinks=False))
+    assert "MY_DB" not in await log_of(agent, await cluster.phase("two", "Succeeded"))
+
+
 async def test_a_container_has_a_tmp_of_its_own(cluster, catalog, settings):
     with TemporaryDirectory(dir="/var/tmp") as directory:
         async with running(cluster, catalog, Path(directory), settings) as agent:

@@ -13,6 +13,7 @@ from beamhall.embedded.agent.environment import (
     field_value,
     references,
     resource_value,
+    service_variables,
     user_variables,
 )
 
@@ -42,6 +43,31 @@ POD = {
 )
 def test_expand(text, expected):
     assert expand(text, {"A": "1", "B": "2"}) == expected
+
+
+def test_variables_of_services():
+    def service(name, address, *ports):
+        return {"metadata": {"name": name}, "spec": {"clusterIP": address, "ports": list(ports)}}
+
+    found = service_variables([
+        service("my-db", "10.0.0.1", {"port": 80, "name": "web-in"}, {"port": 53, "protocol": "UDP"}),
+        service("headless", "None", {"port": 80}),
+        service("unnumbered", "", {"port": 80}),
+    ])  # fmt: skip
+    assert found == {
+        "MY_DB_SERVICE_HOST": "10.0.0.1",
+        "MY_DB_SERVICE_PORT": "80",
+        "MY_DB_SERVICE_PORT_WEB_IN": "80",
+        "MY_DB_PORT": "tcp://10.0.0.1:80",
+        "MY_DB_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "MY_DB_PORT_80_TCP_PROTO": "tcp",
+        "MY_DB_PORT_80_TCP_PORT": "80",
+        "MY_DB_PORT_80_TCP_ADDR": "10.0.0.1",
+        "MY_DB_PORT_53_UDP": "udp://10.0.0.1:53",
+        "MY_DB_PORT_53_UDP_PROTO": "udp",
+        "MY_DB_PORT_53_UDP_PORT": "53",
+        "MY_DB_PORT_53_UDP_ADDR": "10.0.0.1",
+    }
 
 
 def test_variables_from_everywhere():
