@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
+from beamhall.client.protocol import ALL, ExecOptions, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
 from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, Expired, NotFound, ServiceUnavailable
 from beamhall.kernel.kinds import POD, Kind
 from beamhall.kernel.objects import Key, Object, controller_of, key_of, metadata_of, uid_of
@@ -190,6 +190,9 @@ class ModelCluster:
         self._answer(self._change(POD, old, _merged(old, {"spec": {"nodeName": node}})), fail)
 
     def logs(self, name: str, namespace: str, options: LogOptions) -> Any:
+        raise NotImplementedError
+
+    def exec(self, name: str, namespace: str, options: ExecOptions) -> Any:
         raise NotImplementedError
 
     # Inside

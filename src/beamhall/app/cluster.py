@@ -20,6 +20,7 @@ from beamhall.client.local import LocalClient
 from beamhall.client.protocol import Client
 from beamhall.embedded.agent.agent import Agent
 from beamhall.embedded.agent.logs import PodLogs
+from beamhall.embedded.agent.remote import PodStreams
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.api.factory import Api, create_app, create_resource_api
 from beamhall.embedded.store.store import Store
@@ -50,7 +51,7 @@ class Cluster:
         )  # fmt: skip
         self._manager = Manager(LocalClient(api, _CONTROLLERS), embedded_controllers(settings.capabilities), clock)
         self._installed = asyncio.Event()
-        self.app: ASGIApp = create_app(api, PodLogs(self._agent))
+        self.app: ASGIApp = create_app(api, PodLogs(self._agent), PodStreams(self._agent, self._agent.sandboxes))
         self.client: Client = LocalClient(api, _OWNER)
 
     @property

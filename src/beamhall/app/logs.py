@@ -32,5 +32,5 @@ def configure_logs(level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.basicConfig(level=getattr(logging, level.upper()), handlers=[handler], force=True)
-    for noisy in ("httpx2", "httpcore2", "asyncio"):
+    for noisy in ("httpx2", "httpcore2", "asyncio", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -27,7 +27,19 @@ from lightkube.config.kubeconfig import SingleConfig
 from lightkube.config.models import NameValue, User
 from lightkube.core.exceptions import ConfigError
 
-from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
+from beamhall.client.http_exec import HttpProcess, exec_query, upgrade_headers
+from beamhall.client.http_forms import as_json, decode_object, lines_of, log_query, path_of, query_of, refusal_of, typed
+from beamhall.client.protocol import (
+    ALL,
+    ExecOptions,
+    LogOptions,
+    Page,
+    PatchType,
+    Propagation,
+    RemoteProcess,
+    Selection,
+    WatchEvent,
+)
 from beamhall.kernel.errors import (
     ApiError,
     BadRequest,
@@ -46,8 +58,6 @@ _PATCH_TYPES: Mapping[PatchType, str] = {
     "json": "application/json-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
-_MAX_LINE_BYTES = 64 * 1024 * 1024
-_encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,6 @@ class _Event(msgspec.Struct):
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class HttpClient:
@@ -111,16 +120,16 @@ class HttpClient:
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
         """Give an object, as ``Client.get``."""
-        return await self._ask("GET", _path(kind, namespace, name))
+        return await self._ask("GET", path_of(kind, namespace, name))
 
     async def list(self, kind: Kind, selection: Selection = ALL, *, limit: int = 0, continue_: str = "") -> Page:
         """List objects, as ``Client.list``."""
-        query = _query(selection)
+        query = query_of(selection)
         if limit:
             query["limit"] = str(limit)
         if continue_:
             query["continue"] = continue_
-        body = await self._ask("GET", _path(kind, selection.namespace), query=query)
+        body = await self._ask("GET", path_of(kind, selection.namespace), query=query)
         items = body.get("items") or []
         for item in items:  # a kube-apiserver leaves them out of lists
             item.setdefault("apiVersion", kind.api_version)
@@ -133,30 +142,30 @@ class HttpClient:
         self, kind: Kind, selection: Selection = ALL, *, revision: str
     ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
         """Follow changes, as ``Client.watch``. A connection that is lost under way raises ``ServiceUnavailable``."""
-        query = _query(selection) | {
+        query = query_of(selection) | {
             "watch": "1",
             "resourceVersion": revision,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(int(self._settings.watch_timeout_s * (0.8 + 0.2 * random.random()))),  # noqa: S311
         }
         silence_s = self._settings.watch_timeout_s + self._settings.answer_timeout_s
-        async with self._stream(_path(kind, selection.namespace), query, silence_s) as answer:
+        async with self._stream(path_of(kind, selection.namespace), query, silence_s) as answer:
             yield self._events(answer)
 
     async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Object:
         """Make an object, as ``Client.create``."""
-        return await self._ask("POST", _path(kind, namespace_of(obj)), body=_typed(kind, obj))
+        return await self._ask("POST", path_of(kind, namespace_of(obj)), body=typed(kind, obj))
 
     async def create_subresource(
         self, kind: Kind, name: str, namespace: str, subresource: str, obj: Mapping[str, Any]
     ) -> Object:
         """Create what a subresource stands for, as ``Client.create_subresource``."""
-        return await self._ask("POST", _path(kind, namespace, name, subresource), body=obj)
+        return await self._ask("POST", path_of(kind, namespace, name, subresource), body=obj)
 
     async def replace(self, kind: Kind, obj: Mapping[str, Any], *, subresource: Literal["", "status"] = "") -> Object:
         """Replace an object, as ``Client.replace``."""
-        path = _path(kind, namespace_of(obj), name_of(obj), subresource)
-        return await self._ask("PUT", path, body=_typed(kind, obj))
+        path = path_of(kind, namespace_of(obj), name_of(obj), subresource)
+        return await self._ask("PUT", path, body=typed(kind, obj))
 
     async def patch(
         self,
@@ -169,7 +178,7 @@ class HttpClient:
         subresource: Literal["", "status"] = "",
     ) -> Object:
         """Patch an object, as ``Client.patch``."""
-        path = _path(kind, namespace, name, subresource)
+        path = path_of(kind, namespace, name, subresource)
         return await self._ask("PATCH", path, body=patch, content_type=_PATCH_TYPES[type])
 
     async def delete(
@@ -190,21 +199,36 @@ class HttpClient:
             options["gracePeriodSeconds"] = grace_period_s
         if propagation:
             options["propagationPolicy"] = propagation
-        await self._ask("DELETE", _path(kind, namespace, name), body=options)
+        await self._ask("DELETE", path_of(kind, namespace, name), body=options)
 
     async def bind(self, name: str, namespace: str, node: str, *, uid: str = "") -> None:
         """Give a Pod its node, as ``Client.bind``."""
         metadata = {"name": name, "namespace": namespace} | ({"uid": uid} if uid else {})
         target = {"apiVersion": NODE.api_version, "kind": NODE.kind, "name": node}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
-        await self._ask("POST", _path(POD, namespace, name, "binding"), body=body)
+        await self._ask("POST", path_of(POD, namespace, name, "binding"), body=body)
 
     @asynccontextmanager
     async def logs(self, name: str, namespace: str, options: LogOptions) -> AsyncIterator[AsyncIterator[bytes]]:
         """Read a Pod's log, as ``Client.logs``."""
         silence_s = None if options.follow else self._settings.answer_timeout_s
-        async with self._stream(_path(POD, namespace, name, "log"), _log_query(options), silence_s) as answer:
+        async with self._stream(path_of(POD, namespace, name, "log"), log_query(options), silence_s) as answer:
             yield self._parts(answer)
+
+    @asynccontextmanager
+    async def exec(self, name: str, namespace: str, options: ExecOptions) -> AsyncIterator[RemoteProcess]:
+        """Run a command in a container, as ``Client.exec``."""
+        timeout = httpx2.Timeout(self._settings.answer_timeout_s, connect=self._settings.connect_timeout_s)
+        path = path_of(POD, namespace, name, "exec")
+        request = self._http.build_request(
+            "GET", path, params=exec_query(options), headers=upgrade_headers(), timeout=timeout
+        )
+        async with self._answer(request, 101) as answer:
+            process = HttpProcess(answer)
+            try:
+                yield process
+            finally:
+                await process.hang_up()
 
     async def _ask(
         self,
@@ -217,15 +241,15 @@ class HttpClient:
     ) -> Object:
         """Ask, again if that may help and cannot harm, and give the JSON that is answered."""
         headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": content_type})
-        content = None if body is None else _as_json(body)
+        content = None if body is None else as_json(body)
         attempt = 0
         while True:
             attempt += 1
             try:
                 answer = await self._http.request(method, path, params=query, content=content, headers=headers)
                 if answer.status_code >= 300:
-                    raise _refusal(answer)
-                return _decode_object(answer.content)
+                    raise refusal_of(answer)
+                return decode_object(answer.content)
             except msgspec.DecodeError as error:
                 raise InternalError(f"{self._server} does not answer in JSON; is that a kube-apiserver?") from error
             except (httpx2.HTTPError, httpx2.InvalidURL, ConfigError, KeyError, OSError, ApiError) as error:
@@ -244,14 +268,20 @@ class HttpClient:
             "GET", path, params=query, headers={"Accept-Encoding": "identity"}, timeout=timeout
         )
         request.extensions["timeout"]["read"] = silence_s
+        async with self._answer(request, 200) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _answer(self, request: httpx2.Request, code: int) -> AsyncIterator[httpx2.Response]:
+        """Ask for an answer whose body is read later, or raise what else is answered."""
         try:
             answer = await self._http.send(request, stream=True)
         except (httpx2.HTTPError, httpx2.InvalidURL, ConfigError, KeyError, OSError) as error:
             raise self._translated(error) from error
         try:
-            if answer.status_code >= 300:
+            if answer.status_code != code:
                 await self._read(answer)
-                raise _refusal(answer)
+                raise refusal_of(answer)
             yield answer
         finally:
             await answer.aclose()
@@ -270,7 +300,7 @@ class HttpClient:
             raise self._translated(error) from error
 
     async def _events(self, answer: httpx2.Response) -> AsyncIterator[WatchEvent]:
-        async for line in _lines(self._parts(answer)):
+        async for line in lines_of(self._parts(answer)):
             try:
                 event = _decode_event(line)
             except msgspec.DecodeError as error:
@@ -348,84 +378,3 @@ def _is_loopback(server: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _path(kind: Kind, namespace: str = "", name: str = "", subresource: str = "") -> str:
-    """Give the path of a collection or (with a name) of an object below the server's address."""
-    parts = [kind.path.strip("/")]
-    if kind.namespaced and namespace:
-        parts += ["namespaces", quote(namespace, safe="")]
-    parts.append(kind.plural)
-    parts += [quote(part, safe="") for part in (name, subresource) if part]
-    return "/".join(parts)
-
-
-def _query(selection: Selection) -> dict[str, str]:
-    query = {"labelSelector": selection.labels, "fieldSelector": selection.fields}
-    return {key: value for key, value in query.items() if value}
-
-
-def _log_query(options: LogOptions) -> dict[str, str]:
-    query = {
-        "container": options.container,
-        "follow": "true" if options.follow else "",
-        "previous": "true" if options.previous else "",
-        "timestamps": "true" if options.timestamps else "",
-        "tailLines": _number(options.tail_lines),
-        # Whole seconds on the wire, at least one.
-        "sinceSeconds": "" if options.since_s is None else str(max(1, -int(-options.since_s // 1))),
-        "limitBytes": _number(options.limit_bytes),
-    }
-    return {key: value for key, value in query.items() if value}
-
-
-def _number(value: int | None) -> str:
-    return "" if value is None else str(value)
-
-
-def _typed(kind: Kind, obj: Mapping[str, Any]) -> Object:
-    return {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
-
-
-def _as_json(body: Any) -> bytes:
-    try:
-        return _encode(body, enc_hook=_plain)
-    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
-        raise BadRequest(f"the object cannot be written as JSON: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a value of type {type(value).__name__} has no form in JSON")
-
-
-def _refusal(answer: httpx2.Response) -> ApiError:
-    """Make the error that an answer says, with its Status body or without."""
-    try:
-        status = _decode_object(answer.content)
-    except msgspec.DecodeError:
-        text = " ".join(answer.text[:200].split())
-        status = {"message": f"the server answered {answer.status_code}" + (f": {text}" if text else "")}
-    if status.get("kind") not in (None, "Status"):
-        status = {}
-    error = error_of(status, answer.status_code)
-    after = answer.headers.get("Retry-After", "")
-    if error.retry_after_s is None and after.isdigit():
-        error.retry_after_s = int(after)
-    return error
-
-
-async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Cut a stream at its newlines, wherever its parts begin and end. A last line that broke off is dropped."""
-    rest = bytearray()
-    async for part in parts:
-        *whole, last = part.split(b"\n")
-        for line in whole:
-            rest += line
-            if rest.strip():
-                yield bytes(rest)
-            rest.clear()
-        rest += last
-        if len(rest) > _MAX_LINE_BYTES:
-            raise InternalError(f"a watch event is longer than {_MAX_LINE_BYTES} bytes")

@@ -17,7 +17,17 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
+from beamhall.client.protocol import (
+    ALL,
+    ExecOptions,
+    LogOptions,
+    Page,
+    PatchType,
+    Propagation,
+    RemoteProcess,
+    Selection,
+    WatchEvent,
+)
 from beamhall.kernel.errors import BadRequest
 from beamhall.kernel.identity import User
 from beamhall.kernel.kinds import Kind
@@ -107,6 +117,12 @@ class ResourceApi(Protocol):
         """Read a Pod's log. Raises ``NotFound``, ``BadRequest`` (no such container, or it has not started)."""
         ...
 
+    def exec(
+        self, user: User, name: str, namespace: str, options: ExecOptions
+    ) -> AbstractAsyncContextManager[RemoteProcess]:
+        """Run a command in a container of a Pod. Raises ``NotFound``, ``BadRequest`` (no such container)."""
+        ...
+
 
 class LocalClient:
     """The ``Client`` of one user on an API in the same process.
@@ -186,6 +202,10 @@ class LocalClient:
     def logs(self, name: str, namespace: str, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Read a Pod's log, as ``Client.logs``."""
         return self._api.logs(self._user, name, namespace, options)
+
+    def exec(self, name: str, namespace: str, options: ExecOptions) -> AbstractAsyncContextManager[RemoteProcess]:
+        """Run a command in a container, as ``Client.exec``."""
+        return self._api.exec(self._user, name, namespace, options)
 
 
 async def _owned(events: AsyncIterator[WatchEvent]) -> AsyncIterator[WatchEvent]:

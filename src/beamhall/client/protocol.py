@@ -86,6 +86,57 @@ class LogOptions:
     limit_bytes: int | None = None
 
 
+StreamName = Literal["stdout", "stderr"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOptions:
+    """What is to be run in a container, as in the ``pods/exec`` subresource.
+
+    Attributes:
+        command: The command line; no shell looks at it.
+        container: Name of the container; empty: the only one.
+        stdin: Whether the command gets a standard input. Without, it reads nothing.
+        stdout: Whether its standard output is wanted.
+        stderr: Whether its standard error is wanted.
+        tty: Whether it runs in a terminal; then all of its output is ``stdout``.
+    """
+
+    command: Sequence[str]
+    container: str = ""
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    tty: bool = False
+
+
+class RemoteProcess(Protocol):
+    """A command in a container, while its context is open. Closing the context kills it if it still runs.
+
+    Its output must be read, or it blocks; so does ``write`` while the command does not read.
+    """
+
+    def output(self) -> AsyncIterator[tuple[StreamName, bytes]]:
+        """Give its output as it comes, until it has ended. To be iterated once."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input. What nobody reads any more is dropped."""
+        ...
+
+    async def close_stdin(self) -> None:
+        """End its standard input."""
+        ...
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Tell its terminal the size of the window; nothing happens without a terminal."""
+        ...
+
+    async def wait(self) -> int:
+        """Give its exit code, once its output has ended. 126 and 127: it could not be run, as a shell says it."""
+        ...
+
+
 class Client(Protocol):
     """Reads and writes objects of one cluster as one user."""
 
@@ -160,4 +211,8 @@ class Client(Protocol):
 
     def logs(self, name: str, namespace: str, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Read a Pod's log. Raises ``NotFound``, ``BadRequest`` (no such container, or it has not started)."""
+        ...
+
+    def exec(self, name: str, namespace: str, options: ExecOptions) -> AbstractAsyncContextManager[RemoteProcess]:
+        """Run a command in a container of a Pod. Raises ``NotFound``, ``BadRequest`` (no such container)."""
         ...

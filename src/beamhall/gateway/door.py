@@ -54,9 +54,11 @@ class Door:
         path: str = scope["path"]
 
         async def observed_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                self._requests.labels(_api_of(path), "GET", 101).inc()
+            elif message["type"] in ("http.response.start", "websocket.http.response.start"):
                 api = _api_of(path)
-                self._requests.labels(api, scope["method"], message["status"]).inc()
+                self._requests.labels(api, scope.get("method", "GET"), message["status"]).inc()
                 self._seconds.labels(api).observe(time.perf_counter() - started)
                 MutableHeaders(scope=message).update(_SECURITY_HEADERS)
             await send(message)
@@ -64,10 +66,10 @@ class Door:
         headers = Headers(scope=scope)
         try:
             self._rules.check_target(headers)
-            if path == "/login":
+            if path == "/login" and scope["type"] == "http":
                 response: Response = self._login(Request(scope))
                 return await response(scope, receive, observed_send)
-            if path not in OPEN_PATHS:
+            if path not in OPEN_PATHS or scope["type"] != "http":
                 scope.setdefault("state", {})["user"] = self._rules.user_of(headers, cookie_name(scope))
         except ApiError as error:
             return await refusal(error, path, headers)(scope, receive, observed_send)

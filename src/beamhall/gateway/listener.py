@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 import ssl
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -69,8 +70,10 @@ class Listener:
         self._config = uvicorn.Config(
             app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
             server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
+            ws_per_message_deflate=False, ws_ping_interval=None,
         )  # fmt: skip
         self._config.load()
+        self._config.ws_protocol_class = _websocket_protocol  # type: ignore[assignment]
         self._state = ServerState()
         self._listener = listener
         self._tls = tls
@@ -97,6 +100,7 @@ class Listener:
         """Hand a connection to the HTTP protocol once its first byte tells plain from TLS."""
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # who vanished must not hold a stream for ever
         is_handed_over = False
         # A client that leaves, or speaks neither, costs nothing but its connection.
         with contextlib.suppress(OSError, TimeoutError):
@@ -123,6 +127,16 @@ class Listener:
                     await asyncio.wait(tasks)
         for task in list(self._state.tasks):
             task.cancel()
+
+
+def _websocket_protocol(**arguments: Any) -> asyncio.Protocol:
+    """Make what serves a connection that becomes a WebSocket.
+
+    Nobody is pinged: clients that read only now and then (the Kubernetes Python client) would be taken for dead.
+    """
+    from uvicorn.protocols.websockets.wsproto_impl import WSProtocol  # noqa: PLC0415  50 ms, at the first WebSocket
+
+    return WSProtocol(**arguments)
 
 
 async def _peek(connection: socket.socket) -> bytes:

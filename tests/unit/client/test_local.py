@@ -3,18 +3,21 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from beamhall.client.local import LocalClient
-from beamhall.client.protocol import ALL, LogOptions, Page, Selection, WatchEvent
+from beamhall.client.protocol import ALL, ExecOptions, LogOptions, Page, RemoteProcess, Selection, WatchEvent
 from beamhall.kernel.errors import BadRequest, Expired
 from beamhall.kernel.identity import User
 from beamhall.kernel.kinds import CONFIG_MAP, POD, Kind
 from beamhall.kernel.objects import Object
 
 USER = User("someone", ("some",))
+
+
+PROCESS = cast("RemoteProcess", object())
 
 
 class RecordingApi:
@@ -83,6 +86,11 @@ class RecordingApi:
 
         yield parts()
 
+    @asynccontextmanager
+    async def exec(self, user: User, name: str, namespace: str, options: ExecOptions) -> AsyncIterator[RemoteProcess]:
+        self.calls.append(("exec", user, name, namespace, options))
+        yield PROCESS
+
 
 @pytest.fixture
 def api() -> RecordingApi:
@@ -107,6 +115,9 @@ async def test_every_verb_is_asked_for_the_user(client: LocalClient, api: Record
     await client.bind("p", "n", "node", uid="u")
     async with client.logs("p", "n", options) as parts:
         assert [part async for part in parts] == [b"text"]
+    command = ExecOptions(["ls"])
+    async with client.exec("p", "n", command) as process:
+        assert process is PROCESS
     assert api.calls == [
         ("get", USER, POD, "p", "n"),
         ("list", USER, POD, selection, 2, "x"),
@@ -117,6 +128,7 @@ async def test_every_verb_is_asked_for_the_user(client: LocalClient, api: Record
         ("delete", USER, POD, "p", "n", {"uid": "u", "grace_period_s": 3, "propagation": "Orphan"}),
         ("bind", USER, "p", "n", "node", {"uid": "u"}),
         ("logs", USER, "p", "n", options),
+        ("exec", USER, "p", "n", command),
     ]
 
 

@@ -22,7 +22,14 @@ AllocateIp = Callable[[], str]
 
 _UPDATE = ("get", "patch", "update")
 _SUBRESOURCES: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "pods": {"log": ("get",), "binding": ("create",), "eviction": ("create",)},
+    "pods": {
+        "attach": ("create", "get"),
+        "binding": ("create",),
+        "eviction": ("create",),
+        "exec": ("create", "get"),
+        "log": ("get",),
+        "portforward": ("create", "get"),
+    },
     "namespaces": {"finalize": ("update",)},
     "serviceaccounts": {"token": ("create",)},
 }

@@ -20,6 +20,7 @@ from beamhall.embedded.api.authorization import AdminsOnly
 from beamhall.embedded.api.builtin_rules import built_in_resources
 from beamhall.embedded.api.core import Admission, Core, Validator
 from beamhall.embedded.api.http import KubernetesApp
+from beamhall.embedded.api.pod_streams import PodStreams
 from beamhall.embedded.api.quota.admission import QuotaAdmission
 from beamhall.embedded.api.quota.ledger import Ledger
 from beamhall.embedded.api.registry import Registry
@@ -70,13 +71,16 @@ def create_resource_api(
     return api
 
 
-def create_app(api: Api, logs: PodLogs | None = None) -> ASGIApp:
+def create_app(api: Api, logs: PodLogs | None = None, streams: PodStreams | None = None) -> ASGIApp:
     """Make the HTTP surface of an API.
 
     Args:
         api: The verbs.
         logs: Where Pod logs come from (``embedded.agent.logs.PodLogs``); None: logs are answered 503.
+        streams: Who reaches into Pods (``embedded.agent.remote.PodStreams``); None: exec is answered 503.
     """
     if logs is not None:
         api.logs_of = logs
+    if streams is not None:
+        api.streams_of = streams
     return KubernetesApp(api)

@@ -28,6 +28,7 @@ class KubernetesApp:
     """
 
     def __init__(self, api: Api) -> None:
+        self._api = api
         self._objects = Objects(api)
         self._closing = api.closing
         self._discovery = Discovery(api.registry)
@@ -35,8 +36,13 @@ class KubernetesApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            await _refuse(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await _complete(receive, send)
+            return
+        if scope["type"] == "websocket":
+            from beamhall.embedded.api.remote import upgrades  # noqa: PLC0415  most services never see one
+
+            await upgrades.serve(self._api, scope, receive, send)
             return
         request = Request.of(scope, receive)
         if request.method == "HEAD":  # the server leaves the body out
@@ -97,12 +103,8 @@ async def _wait(event: asyncio.Event) -> None:
     await event.wait()
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer what is no HTTP request: lifespan events, and websockets, which are not served yet."""
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008})
-        return
+async def _complete(receive: Receive, send: Send) -> None:
+    """Answer the server's own events: there is nothing to start or to stop."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -12,6 +12,7 @@ from beamhall.client.protocol import PatchType, Selection
 from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
 from beamhall.embedded.api.discovery import REVIEWS
+from beamhall.embedded.api.remote.upgrades import refuse_without_upgrade
 from beamhall.embedded.api.replies import PLAIN, Accepted, Reply, Stream, accepted_of, reply
 from beamhall.embedded.api.requests import Address, Request, decode_json, decode_yaml
 from beamhall.embedded.api.resources import Resource
@@ -178,6 +179,8 @@ class Objects:
         match (name, request.method):
             case ("log", "GET") if resource.kind == POD:
                 return log_stream(self._api, request, user, *where)
+            case ("exec" | "attach" | "portforward", "GET" | "POST"):
+                refuse_without_upgrade(self._api, request, user, address)
             case (_, "POST"):
                 return await self._create_in(request, user, address, resource)
             case ("finalize", "PUT"):

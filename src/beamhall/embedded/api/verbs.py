@@ -9,7 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Literal, Protocol
 
-from beamhall.client.protocol import ALL, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
+from beamhall.client.protocol import (
+    ALL,
+    ExecOptions,
+    LogOptions,
+    Page,
+    PatchType,
+    Propagation,
+    RemoteProcess,
+    Selection,
+    WatchEvent,
+)
 from beamhall.embedded.api.authorization import Attributes, require
 from beamhall.embedded.api.binding import binding_of
 from beamhall.embedded.api.collector import Collector
@@ -17,6 +27,7 @@ from beamhall.embedded.api.core import Change, Core, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, Deletion
 from beamhall.embedded.api.expiry import EventExpiry
 from beamhall.embedded.api.patching import change_of
+from beamhall.embedded.api.pod_streams import PodStreams
 from beamhall.embedded.api.quota.ledger import Ledger
 from beamhall.embedded.api.quota.reporting import QuotaReporter
 from beamhall.embedded.api.reading import Reading
@@ -58,6 +69,7 @@ class Api:
         tokens: Of service accounts.
         creators: What a POST on a subresource does, by (``Kind.resource``, subresource); ``factory`` fills it in.
         logs_of: Where Pod logs come from; ``factory.create_app`` sets it. None: there is no agent.
+        streams_of: Who reaches into running Pods; likewise.
         closing: Set when ``run`` ends, so that streams over HTTP end at once instead of holding up the server's stop.
 
     Args:
@@ -79,6 +91,7 @@ class Api:
         self._quotas = QuotaReporter(core, self._writing, ledger)
         core.observers += [self._collector, self._expiry]
         self.logs_of: PodLogs | None = None
+        self.streams_of: PodStreams | None = None
         self.closing = asyncio.Event()
 
     @property
@@ -259,6 +272,25 @@ class Api:
             raise ServiceUnavailable("this API server has no node agent to ask for logs")
         async with self.logs_of.open(pod, options) as chunks:
             yield chunks
+
+    @asynccontextmanager
+    async def exec(self, user: User, name: str, namespace: str, options: ExecOptions) -> AsyncIterator[RemoteProcess]:
+        """Run a command in a container, as ``client.protocol.Client.exec``."""
+        streams, pod = self.enter_pod(user, name, namespace, "exec")
+        async with streams.exec(pod, options) as process:
+            yield process
+
+    def enter_pod(self, user: User, name: str, namespace: str, subresource: str) -> tuple[PodStreams, Object]:
+        """Give a Pod, and who reaches into it, to a user who may do so by this subresource.
+
+        The verb is ``create`` however it is asked for: a GET that opens a WebSocket changes as much as a POST.
+        Source: Kubernetes 1.35, feature ``AuthorizePodWebsocketUpgradeCreatePermission``.
+        """
+        resource = self._allowed(user, "create", POD, namespace, name, subresource)
+        pod = self._reading.get(resource, namespace, name)
+        if self.streams_of is None:
+            raise ServiceUnavailable("this API server has no node agent that could reach into Pods")
+        return self.streams_of, pod
 
     def _allowed(
         self, user: User, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = ""

@@ -31,10 +31,22 @@ class Command:
         Raises:
             StartFailed: It cannot be started, or the container has ended.
         """
-        await self._next()
+        answer = await self._answers.next()
+        if answer is None:
+            raise StartFailed("service", "the process that was to keep the command died; try again")
+        if "stage" in answer:
+            raise StartFailed(str(answer["stage"]), str(answer["message"]))
+
+    def fileno(self) -> int:
+        """Give what becomes readable when it has ended."""
+        return self._answers.fileno()
+
+    def has_ended(self) -> bool:
+        """Tell whether it has ended; ``wait`` then gives its exit code at once."""
+        return self._code is not None or self._answers.is_next_here()
 
     async def wait(self) -> int:
-        """Wait until it has ended; what it started may go on until the container ends. For one caller.
+        """Wait until it has ended; what it started may go on until the container ends. For one caller at a time.
 
         Returns:
             Its exit code; 128+n for signal n, 137 if its keeper was killed.
@@ -42,21 +54,11 @@ class Command:
         if self._code is None:
             answer = await self._answers.next()
             self._code = int(answer["code"]) if answer else 137
-            self._answers.close()
         return self._code
 
     def hang_up(self) -> None:
-        """Have it killed, with everything that it started, unless it has ended."""
-        if self._code is None:
-            self._code = 137
-            self._answers.close()
-
-    async def _next(self) -> None:
-        answer = await self._answers.next()
-        if answer is None:
-            raise StartFailed("service", "the process that was to keep the command died; try again")
-        if "stage" in answer:
-            raise StartFailed(str(answer["stage"]), str(answer["message"]))
+        """Forget it. If it has not ended, it is killed with everything that it started."""
+        self._answers.close()
 
 
 def order_beside(sandbox: Sandbox, argv: Sequence[str], *, tty: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beamhall.embedded.agent.sandbox.pipes import closed_at_exit, read_some
+from beamhall.embedded.agent.sandbox.pipes import Descriptors, read_some
 from beamhall.embedded.agent.sandbox.sandbox import Sandbox
 from beamhall.embedded.agent.sandbox.sandboxes import Sandboxes
 
@@ -56,14 +56,13 @@ async def run_command(
         StartFailed: The container does not run (stage ``gone``), or the command cannot be started.
     """
     output = bytearray()
-    with closed_at_exit() as fds:
+    with Descriptors() as fds:
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         ours, theirs = os.pipe()
-        fds.extend((null, ours, theirs))
+        fds.own(null, ours, theirs)
         os.set_blocking(ours, False)
         command = await sandboxes.execute(sandbox, argv, (null, theirs, theirs))
-        fds.remove(theirs)
-        os.close(theirs)
+        fds.close(theirs)
         try:
             async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as tasks:
                 reader = tasks.create_task(_keep(ours, output, limit_bytes))

@@ -4,23 +4,38 @@ Knows nothing of what goes through them.
 """
 
 import asyncio
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 CHUNK_BYTES = 64 * 1024
 """The most that is read at a time: what a pipe holds."""
 
 
-@contextlib.contextmanager
-def closed_at_exit() -> Iterator[list[int]]:
-    """Give a list whose descriptors are closed when the context ends."""
-    fds: list[int] = []
-    try:
-        yield fds
-    finally:
-        for fd in fds:
+class Descriptors:
+    """Descriptors that are each closed once: early, or when the context ends."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def own(self, *fds: int) -> None:
+        """Take charge of descriptors."""
+        self._open.update(fds)
+
+    def close(self, *fds: int) -> None:
+        """Close those of these that are still open."""
+        for fd in self._open.intersection(fds):
+            self._open.discard(fd)
             os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(*self._open)
 
 
 async def read_some(fd: int, limit_bytes: int = CHUNK_BYTES) -> bytes:

@@ -59,6 +59,8 @@ class ContainerSpec:
         umask: The mode bits that new files do not get.
         stop_signal: What asks it to end.
         warm: The parent process to fork it from, where its command line permits that.
+        stdin: Whether it has a standard input that clients may write to; else it is empty.
+        tty: Whether it runs in a terminal.
     """
 
     directory: Path
@@ -73,6 +75,8 @@ class ContainerSpec:
     umask: int = 0o022
     stop_signal: int = 15
     warm: WarmStart | None = None
+    stdin: bool = False
+    tty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,4 +175,6 @@ def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
         "umask": spec.umask,
         "stop_signal": spec.stop_signal,
         "warm": None,
+        "stdin": spec.stdin,
+        "tty": spec.tty,
     }

@@ -47,21 +47,40 @@ class Answers:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._rest = b""
+        self._is_over = False
 
     async def next(self) -> dict[str, Any] | None:
         """Give the next answer; None if who should give it is gone."""
         loop = asyncio.get_running_loop()
-        while b"\n" not in self._rest:
+        while not self.is_next_here():
+            readable = asyncio.Event()
+            loop.add_reader(self._channel, readable.set)
             try:
-                part = await loop.sock_recv(self._channel, 65536)
-            except ConnectionResetError:
-                part = b""
-            if not part:
-                return None
-            self._rest += part
+                await readable.wait()
+            finally:
+                loop.remove_reader(self._channel)
         line, _, self._rest = self._rest.partition(b"\n")
+        if not line:
+            return None
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def is_next_here(self) -> bool:
+        """Tell, without waiting, whether ``next`` will not wait."""
+        while b"\n" not in self._rest and not self._is_over:
+            try:
+                part = self._channel.recv(65536)
+            except BlockingIOError:
+                return False
+            except ConnectionResetError:
+                part = b""
+            self._rest += part
+            self._is_over = not part
+        return True
+
+    def fileno(self) -> int:
+        """Give what becomes readable when there is news."""
+        return self._channel.fileno()
 
     def close(self) -> None:
         """Hang up."""

@@ -1,0 +1,98 @@
+"""A process's streams on the channels of a WebSocket: what ``kubectl exec`` and ``kubectl attach`` speak.
+
+Next: ``channels``; the process is ``client.protocol.RemoteProcess``.
+"""
+
+import asyncio
+from contextlib import suppress
+
+import msgspec
+
+from beamhall.client.channels import (
+    CLOSE,
+    ERROR,
+    RESIZE,
+    STDERR,
+    STDIN,
+    STDOUT,
+    Channels,
+    exit_status,
+    read_size,
+)
+from beamhall.client.protocol import ExecOptions, RemoteProcess
+from beamhall.embedded.api.remote.websocket import WebSocket
+from beamhall.kernel.errors import ApiError, BadRequest, status_of
+from beamhall.kernel.objects import Object
+
+_CHANNEL_OF = {"stdout": STDOUT, "stderr": STDERR}
+
+
+class CommandSession:
+    """One client with one process.
+
+    Args:
+        websocket: The client, accepted.
+        channels: How its messages are written.
+        process: The process.
+        options: What the client wants of it.
+    """
+
+    def __init__(self, websocket: WebSocket, channels: Channels, process: RemoteProcess, options: ExecOptions) -> None:
+        self._websocket = websocket
+        self._channels = channels
+        self._process = process
+        self._options = options
+
+    async def run(self, closing: asyncio.Event) -> None:
+        """Serve until the process has ended, the client is gone, or the service stops."""
+        # A first message, which says nothing: clients may wait for it to know that the streams are there.
+        await self._send(STDOUT if self._options.stdout else STDERR if self._options.stderr else ERROR, b"")
+        async with asyncio.TaskGroup() as tasks:
+            ends = [tasks.create_task(self._take()), tasks.create_task(_wait(closing))]
+            giving = tasks.create_task(self._give())
+            for end in ends:
+                end.add_done_callback(lambda _: giving.cancel())
+            giving.add_done_callback(lambda _: [end.cancel() for end in ends])
+
+    async def _give(self) -> None:
+        """Send the process's output, and then how it ended."""
+        try:
+            async for name, data in self._process.output():
+                await self._send(_CHANNEL_OF[name], data)
+            status = exit_status(await self._process.wait())
+        except ApiError as error:
+            status = status_of(error)
+        await self._end(status)
+
+    async def _take(self) -> None:
+        """Pass on what the client sends, until it is gone."""
+        try:
+            while (message := await self._websocket.receive()) is not None:
+                channel, data = self._channels.decode(message)
+                if channel == STDIN and self._options.stdin:
+                    if data:
+                        await self._process.write(data)
+                elif channel == CLOSE and data[:1] == bytes((STDIN,)):
+                    await self._process.close_stdin()
+                elif channel == RESIZE and (size := read_size(data)) is not None:
+                    await self._process.resize(*size)
+        except BadRequest as error:
+            await self._end(status_of(error))
+
+    async def _send(self, channel: int, data: bytes) -> None:
+        message = self._channels.encode(channel, data)
+        # A client that is gone is seen by ``_take``.
+        with suppress(OSError):
+            if self._channels.is_base64:
+                await self._websocket.send_text(message.decode("ascii"))
+            else:
+                await self._websocket.send(message)
+
+    async def _end(self, status: Object) -> None:
+        await self._send(ERROR, msgspec.json.encode(status))
+        with suppress(OSError):
+            await self._websocket.close()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
