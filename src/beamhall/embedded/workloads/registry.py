@@ -9,6 +9,7 @@ from beamhall.embedded.workloads.jobs import plan_job
 from beamhall.embedded.workloads.scheduling import plan_scheduling
 from beamhall.embedded.workloads.services import plan_endpoints
 from beamhall.kernel.kinds import (
+    ENDPOINT_SLICE,
     ENDPOINTS,
     JOB,
     NAMESPACE,
@@ -29,7 +30,9 @@ def workload_planners() -> Sequence[Planner]:
     return (
         Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP), singleton=True),
         Planner("job", JOB, plan_job, watches=(POD,)),
-        Planner("endpoints", SERVICE, plan_endpoints, watches=(POD, ENDPOINTS), singleton=True),
+        Planner(
+            "endpoints", NAMESPACE, plan_endpoints, watches=(SERVICE, POD, ENDPOINTS, ENDPOINT_SLICE), by_namespace=True
+        ),
         Planner("claims", PERSISTENT_VOLUME_CLAIM, plan_claims, watches=(PERSISTENT_VOLUME,), singleton=True),
         Planner("accounts", NAMESPACE, plan_namespace_accounts, watches=(SERVICE_ACCOUNT,)),
     )

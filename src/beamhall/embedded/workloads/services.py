@@ -1,13 +1,15 @@
-"""Endpoints: which addresses stand behind each Service.
+"""Endpoints and EndpointSlices: which addresses stand behind each Service.
 
-Services without a selector are left alone: their Endpoints are somebody else's.
+Planned by namespace, since a Service selects Pods of its own. Services without a selector have the Endpoints that
+somebody else wrote; those are mirrored as slices, which is what a proxy reads. Next: ``slices``.
 
 Source: Kubernetes API reference, Endpoints v1 core; "Service", sections on headless Services and ready addresses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from beamhall.embedded.workloads.slices import slice_actions
 from beamhall.kernel.conditions import is_true
 from beamhall.kernel.kinds import ENDPOINTS, POD, SERVICE
 from beamhall.kernel.objects import (
@@ -28,24 +30,36 @@ from beamhall.kernel.selectors import selector_from_labels
 PortMap = tuple[tuple[tuple[str, Any], ...], ...]
 
 
-def plan_endpoints(_: ReadOnlyObject, view: View) -> Plan:
-    """Bring the Endpoints of every Service up to date with the Pods that it selects."""
+def plan_endpoints(namespace: ReadOnlyObject, view: View) -> Plan:
+    """Bring Endpoints and slices of a namespace's Services up to date with the Pods that they select."""
     actions: list[Action] = []
-    pods: dict[str, Sequence[ReadOnlyObject]] = {}
-    for service in view.list(SERVICE):
+    pods: Sequence[ReadOnlyObject] | None = None
+    for service in view.list(SERVICE, name_of(namespace)):
         spec: Mapping[str, Any] = service.get("spec") or {}
-        if is_being_deleted(service) or not spec.get("selector") or spec.get("type") == "ExternalName":
+        if is_being_deleted(service) or spec.get("type") == "ExternalName":
             continue
-        namespace = namespace_of(service)
-        if namespace not in pods:
-            pods[namespace] = [pod for pod in view.list(POD, namespace) if _has_address(pod)]
-        subsets = _subsets(service, pods[namespace])
-        existing = view.get(ENDPOINTS, name_of(service), namespace)
-        if existing is None:
-            actions.append(Create(ENDPOINTS, _endpoints(service, subsets)))
-        elif (existing.get("subsets") or []) != subsets:
-            actions.append(Patch(key_of(ENDPOINTS, existing), {"subsets": subsets}, uid=uid_of(existing)))
+        if not spec.get("selector"):
+            actions += _mirror(service, view)
+            continue
+        if pods is None:
+            pods = [pod for pod in view.list(POD, name_of(namespace)) if _has_address(pod)]
+        subsets = _subsets(service, pods)
+        actions += _endpoints_actions(service, subsets, view)
+        actions += slice_actions(service, subsets or [{}], view)  # one slice says that there is nothing
     return Plan(actions)
+
+
+def _mirror(service: ReadOnlyObject, view: View) -> Iterable[Action]:
+    written = view.get(ENDPOINTS, name_of(service), namespace_of(service))
+    return slice_actions(service, (written or {}).get("subsets") or (), view)
+
+
+def _endpoints_actions(service: ReadOnlyObject, subsets: Sequence[Object], view: View) -> Iterator[Action]:
+    existing = view.get(ENDPOINTS, name_of(service), namespace_of(service))
+    if existing is None:
+        yield Create(ENDPOINTS, _endpoints(service, subsets))
+    elif (existing.get("subsets") or []) != subsets:
+        yield Patch(key_of(ENDPOINTS, existing), {"subsets": subsets}, uid=uid_of(existing))
 
 
 def _has_address(pod: ReadOnlyObject) -> bool:

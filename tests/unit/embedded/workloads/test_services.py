@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from beamhall.embedded.workloads.services import plan_endpoints
-from beamhall.kernel.kinds import ENDPOINTS, POD, SERVICE
+from beamhall.kernel.kinds import ENDPOINT_SLICE, ENDPOINTS, POD, SERVICE
 from tests.planning import World
+
+NAMESPACE = {"metadata": {"name": "ns"}}
 
 
 def _service(**spec: Any) -> dict[str, Any]:
@@ -28,8 +30,8 @@ def _pod(name: str, ip: str = "127.0.0.2", *, ready: bool = True, **more: Any) -
 
 
 def _subsets(world: World) -> Any:
-    world.carry_out(plan_endpoints({}, world))
-    assert plan_endpoints({}, world).actions == []
+    world.carry_out(plan_endpoints(NAMESPACE, world))
+    assert plan_endpoints(NAMESPACE, world).actions == []
     (endpoints,) = world.list(ENDPOINTS)
     return endpoints["subsets"]
 
@@ -74,4 +76,57 @@ def test_pods_that_serve_nothing(pod: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("spec", [{"selector": {}}, {"type": "ExternalName"}])
 def test_services_whose_endpoints_are_not_ours(spec: dict[str, Any]) -> None:
-    assert plan_endpoints({}, World((SERVICE, _service(**spec)), (POD, _pod("p")))).actions == []
+    assert plan_endpoints(NAMESPACE, World((SERVICE, _service(**spec)), (POD, _pod("p")))).actions == []
+
+
+def _slices(world: World) -> list[Any]:
+    world.carry_out(plan_endpoints(NAMESPACE, world))
+    assert plan_endpoints(NAMESPACE, world).actions == []
+    return list(world.list(ENDPOINT_SLICE))
+
+
+def test_slices_say_what_is_ready() -> None:
+    world = World((SERVICE, _service()), (POD, _pod("p")), (POD, _pod("q", "127.0.0.3", ready=False)))
+    (piece,) = _slices(world)
+    assert piece["metadata"]["labels"]["kubernetes.io/service-name"] == "s"
+    assert [(e["addresses"], e["conditions"]["ready"], e["targetRef"]["name"]) for e in piece["endpoints"]] == [
+        (["127.0.0.2"], True, "p"),
+        (["127.0.0.3"], False, "q"),
+    ]
+    assert [port["port"] for port in piece["ports"]] == [8080, 9090]
+    assert piece["metadata"]["ownerReferences"][0]["name"] == "s"
+
+
+def test_many_endpoints_make_several_slices_and_shrink_again() -> None:
+    pods = [(POD, _pod(f"p-{n:03}", f"127.0.1.{n}")) for n in range(150)]
+    world = World((SERVICE, _service()), *pods)
+    assert sorted(len(piece["endpoints"]) for piece in _slices(world)) == [50, 100]
+    for pod in world.list(POD)[20:]:
+        pod["status"]["phase"] = "Succeeded"
+    assert [len(piece["endpoints"]) for piece in _slices(world)] == [20]
+
+
+def test_a_service_without_pods_has_an_empty_slice() -> None:
+    assert [piece["endpoints"] for piece in _slices(World((SERVICE, _service())))] == [[]]
+
+
+def test_endpoints_that_somebody_wrote_are_mirrored() -> None:
+    world = World((SERVICE, _service(selector=None)))
+    world.put(
+        ENDPOINTS,
+        {
+            "metadata": {"name": "s", "namespace": "ns"},
+            "subsets": [{"addresses": [{"ip": "127.0.0.9"}], "ports": [{"port": 5432}]}],
+        },
+    )
+    (piece,) = _slices(world)
+    assert piece["endpoints"] == [
+        {"addresses": ["127.0.0.9"], "conditions": {"ready": True, "serving": True, "terminating": False}}
+    ]
+    assert piece["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"].startswith("endpointslicemirroring")
+    assert len(world.list(ENDPOINTS)) == 1
+
+
+def test_services_of_other_namespaces_are_left_alone() -> None:
+    world = World((SERVICE, _service()), (POD, _pod("p")))
+    assert plan_endpoints({"metadata": {"name": "other"}}, world).actions == []
