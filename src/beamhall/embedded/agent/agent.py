@@ -28,14 +28,15 @@ from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.node import HOST_IP, NodeReporter, allocatable_of, node_object, read_machine
 from beamhall.embedded.agent.pods import PodWorker
 from beamhall.embedded.agent.sandbox import Sandboxes
+from beamhall.embedded.agent.services import Services
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.subnets import Subnet
 from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import Roots
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import Conflict, ServiceUnavailable, Timeout, TooManyRequests
-from beamhall.kernel.kinds import POD, SERVICE
-from beamhall.kernel.objects import Object, name_of, namespace_of, uid_of
+from beamhall.kernel.kinds import POD
+from beamhall.kernel.objects import Object, uid_of
 
 _HOSTS_DELAY_S = 0.02
 _DISK_RETRY_S = 2.0
@@ -78,7 +79,6 @@ class Agent:
         self._workers: dict[str, PodWorker] = {}
         self._unbound: set[str] = set()
         self._ready = asyncio.Event()
-        self._services_seen = asyncio.Event()
         self._stale = asyncio.Event()
         self._tools: Tools | None = None
         self._is_stopping = False
@@ -111,12 +111,13 @@ class Agent:
             self._restore(tools)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(tools.recorder.run())
-                tasks.create_task(self._follow_services(tools))
+                services = Services(self._client, self._directory, tools.names, tools.recorder, self._stale.set)
+                tasks.create_task(services.run())
                 tasks.create_task(self._keep_names(tools))
                 reporter = NodeReporter(self._client, self.clock, self._settings, self._node)
                 await _persistently(reporter.register)
                 tasks.create_task(reporter.beat())
-                await self._services_seen.wait()
+                await services.seen.wait()
                 await self._follow_pods(tools, tasks)
 
     async def stop_pods(self, reason: str = "Terminated", message: str = "") -> None:
@@ -165,21 +166,6 @@ class Agent:
             if snapshot is not None:
                 tools.addresses.restore(own.uid, snapshot.address)
                 tools.devices.restore(own.uid, own.devices())
-
-    async def _follow_services(self, tools: Tools) -> None:
-        async with aclosing(reflect(self._client, SERVICE)) as changes:
-            async for change in changes:
-                match change:
-                    case Replaced(services):
-                        tools.names.set_services(services)
-                        self._services_seen.set()
-                    case Upserted(service):
-                        tools.names.set_service(service)
-                    case Removed(service):
-                        tools.names.remove_service((namespace_of(service), name_of(service)))
-                    case _:
-                        continue
-                self._stale.set()
 
     async def _keep_names(self, tools: Tools) -> None:
         """Rewrite hosts files a moment after something changed, so that a burst is written once."""

@@ -1,4 +1,4 @@
-"""Events about Pods, as a kubelet records them: same names for same things, counted, bounded in rate.
+"""Events about Pods (and Services), as a kubelet records them: same names for same things, counted, bounded in rate.
 
 An event's name follows from what it says, so that repeating it counts up instead of making another, even after a
 restart. Recording never waits and never fails its caller: events are for people, and too many of them are dropped.
@@ -102,7 +102,7 @@ class EventRecorder:
         moment = format_time(self.clock.now())
         about = {
             "apiVersion": "v1",
-            "kind": "Pod",
+            "kind": pod.get("kind") or "Pod",
             "namespace": namespace_of(pod),
             "name": name_of(pod),
             "uid": uid_of(pod),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from beamhall.embedded.agent.directory import safe_name
 from beamhall.embedded.agent.facts import has_ended, spec_of
+from beamhall.embedded.agent.proxy.table import cluster_address
 from beamhall.kernel.objects import Object, ReadOnlyObject, labels_of, name_of, namespace_of, uid_of
 
 CLUSTER_DOMAIN = "cluster.local"
@@ -81,12 +82,16 @@ def hostname_of(pod: ReadOnlyObject) -> str:
 def service_lines(service: ReadOnlyObject, pods: Sequence[Name]) -> Sequence[tuple[str, str]]:
     """Give the (address, qualified name) pairs of a Service: its own, and those of its Pods that have a subdomain.
 
+    A Service with a cluster address has that one, where the proxy listens; a headless one those of its Pods, which is
+    also how they find each other before they are ready.
+
     Args:
         service: The Service; one without selector has no Pods.
         pods: The Pods of its namespace that its selector matches.
     """
     name, namespace = name_of(service), namespace_of(service)
-    pairs = [(pod.address, f"{name}.{namespace}") for pod in pods]
+    own = cluster_address(service)
+    pairs = [(address, f"{name}.{namespace}") for address in ([own] if own else [pod.address for pod in pods])]
     pairs += [(p.address, f"{p.hostname}.{name}.{namespace}") for p in pods if p.subdomain == name]
     return pairs
 

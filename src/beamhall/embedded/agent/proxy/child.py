@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 VERSION = 1
@@ -26,7 +27,7 @@ VERSION = 1
 Address = tuple[str, int]
 
 _CONNECT_TIMEOUT_S = 5.0
-_LOOK_S = 2.0
+_LOOK_S = 3.0
 _LINE_LIMIT = 64 * 1024 * 1024
 _PEER = struct.Struct("3i")
 
@@ -107,20 +108,19 @@ class Port:
         self._listener = listener
         self._turn = itertools.count()
 
-    async def serve(self) -> None:
-        """Accept and pass on until cancelled."""
+    async def serve(self, connections: asyncio.TaskGroup) -> None:
+        """Accept until cancelled; each connection is passed on in a task of its own, which goes on then."""
         loop = asyncio.get_running_loop()
         with contextlib.closing(self._listener):
-            async with asyncio.TaskGroup() as connections:
-                while True:
-                    try:
-                        connection, _ = await loop.sock_accept(self._listener)
-                    except OSError as error:
-                        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED):
-                            raise
-                        await asyncio.sleep(0.1)
-                        continue
-                    connections.create_task(self._pass_on(connection))
+            while True:
+                try:
+                    connection, _ = await loop.sock_accept(self._listener)
+                except OSError as error:
+                    if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED):
+                        raise
+                    await asyncio.sleep(0.1)
+                    continue
+                connections.create_task(self._pass_on(connection))
 
     async def _pass_on(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -181,7 +181,7 @@ class Proxy:
             except OSError as error:
                 failed[f"{listen[0]}:{listen[1]}"] = os.strerror(error.errno or 0)
             else:
-                self._ports[listen] = (port, self._tasks.create_task(port.serve()))
+                self._ports[listen] = (port, self._tasks.create_task(port.serve(self._tasks)))
         return failed
 
     def close(self) -> None:
@@ -224,7 +224,7 @@ async def _control(listener: socket.socket, proxy: Proxy, pods: str) -> None:
             async with asyncio.timeout(_LOOK_S):
                 connection, _ = await loop.sock_accept(listener)
         except TimeoutError:
-            if not _has_entries(pods):
+            if not has_running_pods(pods):
                 return
             continue
         if not is_our_user(connection):
@@ -237,12 +237,14 @@ async def _control(listener: socket.socket, proxy: Proxy, pods: str) -> None:
         writer.close()
 
 
-def _has_entries(directory: str) -> bool:
-    try:
-        with os.scandir(directory) as entries:
-            return any(True for _ in entries)
-    except OSError:
-        return False
+def has_running_pods(pods: str) -> bool:
+    """Tell whether a container of some Pod runs: its sandbox has a shim that lives, and no exit record."""
+    for run in Path(pods).glob("*/*/[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(json.loads((run / "shim").read_text())["pid"])
+            if not (run / "exit.json").exists() and Path(f"/proc/{pid}").exists():
+                return True
+    return False
 
 
 async def serve(name: str, pods: str) -> None:

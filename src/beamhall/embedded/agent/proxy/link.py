@@ -4,11 +4,11 @@ A process that an earlier service left is taken over. Next: ``child``, the other
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +82,7 @@ class ProxyLink:
         self._failed = failed
         self._routes: dict[Address, Sequence[Address]] = {}
         self._changed = asyncio.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
 
     def set_routes(self, routes: Sequence[Route]) -> None:
         """Say what is to be listened on from now on."""
@@ -100,6 +100,7 @@ class ProxyLink:
                 if line is not None and (line.has_ended or not await self._inform(line)):
                     line.close()
                     line = None
+                    await self._see_off()
                 elif line is None and self._routes:
                     line = await self._start()
                     self._changed.set()  # to be told, or tried again
@@ -123,20 +124,37 @@ class ProxyLink:
 
     async def _start(self) -> _Line | None:
         """Start the process and connect to it."""
-        # In a session of its own: it outlives this service as Pods do.
-        command = [sys.executable, "-m", "beamhall.embedded.agent.proxy.child", self._name, str(self._pods)]
-        null = subprocess.DEVNULL
-        process = self._process = await asyncio.to_thread(
-            subprocess.Popen, command, stdin=null, stdout=null, stderr=null, start_new_session=True, env=_environment()
-        )
+        self._spawn()
         for _ in range(_START_ATTEMPTS):
             if (line := await self._connect()) is not None:
                 return line
-            if process.poll() not in (None, 0):
+            if self._reap():
                 break
             await asyncio.sleep(_START_PERIOD_S)
-        _log.warning("proxy_not_started", exit_code=process.poll(), command=command)
+        _log.warning("proxy_not_started", name=self._name)
         return None
+
+    def _spawn(self) -> None:
+        # In a session of its own: it outlives this service as Pods do.
+        command = [sys.executable, "-m", "beamhall.embedded.agent.proxy.child", self._name, str(self._pods)]
+        null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+        self._pid = os.posix_spawn(sys.executable, command, _environment(), file_actions=null, setsid=True)
+
+    async def _see_off(self) -> None:
+        """Wait for a process that was told to go, or died, so that it leaves no zombie."""
+        for _ in range(_START_ATTEMPTS):
+            if self._reap():
+                return
+            await asyncio.sleep(_START_PERIOD_S)
+
+    def _reap(self) -> bool:
+        """Take note of the process's end; tell whether it has ended."""
+        if self._pid:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(self._pid, os.WNOHANG)[0] == 0:
+                    return False
+        self._pid = 0
+        return True
 
     async def _connect(self) -> _Line | None:
         """Connect to a process that runs; end one that speaks an older language."""
