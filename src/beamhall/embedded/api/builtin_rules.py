@@ -11,7 +11,7 @@ from beamhall.embedded.api.builtin.kinds import BUILT_INS, BuiltIn
 from beamhall.embedded.api.builtin.schemas import schema_of
 from beamhall.embedded.api.builtin.tables import table_cells, table_columns
 from beamhall.embedded.api.builtin.validation import validate_create, validate_status, validate_update
-from beamhall.embedded.api.resources import Check, Resource
+from beamhall.embedded.api.resources import Check, Resource, ScalePaths
 from beamhall.kernel import kinds
 from beamhall.kernel.errors import Cause
 from beamhall.kernel.kinds import Kind
@@ -33,6 +33,8 @@ _SUBRESOURCES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "namespaces": {"finalize": ("update",)},
     "serviceaccounts": {"token": ("create",)},
 }
+_SCALE = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
+_SCALED = (kinds.DEPLOYMENT, kinds.REPLICA_SET, kinds.STATEFUL_SET)
 _SELECTABLE: Mapping[str, frozenset[str]] = {
     "pods": frozenset(
         {
@@ -51,6 +53,7 @@ _SELECTABLE: Mapping[str, frozenset[str]] = {
     "secrets": frozenset({"type"}),
     "services": frozenset({"spec.clusterIP", "spec.type"}),
     "jobs.batch": frozenset({"status.successful"}),
+    "replicasets.apps": frozenset({"status.replicas"}),
     "events": frozenset(
         {
             "involvedObject.kind",
@@ -160,6 +163,8 @@ def _resource(entry: BuiltIn, allocate_ip: AllocateIp) -> Resource:
     subresources = dict(_SUBRESOURCES.get(kind.resource, {}))
     if entry.has_status:
         subresources["status"] = _UPDATE
+    if kind in _SCALED:
+        subresources["scale"] = _UPDATE
     return Resource(
         kind=kind,
         rules=rules(kind, allocate_ip),
@@ -171,6 +176,7 @@ def _resource(entry: BuiltIn, allocate_ip: AllocateIp) -> Resource:
         status_at_create=kind in (kinds.NODE, kinds.CUSTOM_RESOURCE_DEFINITION),
         bumps_generation=entry.has_generation,
         subresources=subresources,
+        scale=_SCALE if kind in _SCALED else None,
         selectable=_SELECTABLE.get(kind.resource, frozenset()),
         stored_version=kind.version,
         returns_deleted=kind.resource in _RETURNS_DELETED,

@@ -8,6 +8,7 @@ from typing import Any
 
 from beamhall.client.protocol import PatchType
 from beamhall.embedded.api.binding import read_binding
+from beamhall.embedded.api.builtin.cells import selector_text
 from beamhall.embedded.api.core import WriteOptions
 from beamhall.embedded.api.deletion import read_delete_options
 from beamhall.embedded.api.jsonpath import JsonPath
@@ -127,6 +128,8 @@ def _set(obj: Object, path: str, value: int) -> None:
 def _scale_of(paths: ScalePaths, obj: ReadOnlyObject) -> Object:
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     selector = JsonPath(paths.label_selector).first(obj) if paths.label_selector else None
+    if isinstance(selector, dict):  # of a built-in kind; a custom one keeps its text
+        selector = selector_text(selector)
     status = {"replicas": JsonPath(paths.status_replicas).first(obj) or 0}
     return {
         "kind": "Scale",

@@ -5,8 +5,6 @@ Source: Kubernetes "Jobs", section "Completion mode".
 
 import copy
 import hashlib
-from collections.abc import Iterable
-from itertools import groupby
 
 from beamhall.kernel.kinds import JOB, POD
 from beamhall.kernel.objects import (
@@ -65,21 +63,3 @@ def completion_index(pod: ReadOnlyObject) -> int:
     """Give the completion index of a Pod, -1 if it has none."""
     text = annotations_of(pod).get(INDEX) or ""
     return int(text) if text.isdecimal() else -1
-
-
-def parse_indexes(text: str) -> set[int]:
-    """Read ``completedIndexes``, such as ``0-2,5``."""
-    indexes: set[int] = set()
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        indexes.update(range(int(first), int(last or first) + 1))
-    return indexes
-
-
-def format_indexes(indexes: Iterable[int]) -> str:
-    """Write indexes as ``completedIndexes`` does: runs of them as ``first-last``."""
-    runs = []
-    for _, group in groupby(enumerate(sorted(indexes)), key=lambda pair: pair[1] - pair[0]):
-        run = [index for _, index in group]
-        runs.append(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}")
-    return ",".join(runs)

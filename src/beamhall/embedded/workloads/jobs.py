@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from beamhall.embedded.workloads.job_pods import build_pod, completion_index, format_indexes, parse_indexes, pod_name
+from beamhall.embedded.workloads.job_pods import build_pod, completion_index, pod_name
 from beamhall.kernel.clock import format_time, parse_time
 from beamhall.kernel.conditions import find_condition, make_condition, with_condition
 from beamhall.kernel.difference import merge_patch_between
+from beamhall.kernel.indexes import format_indexes, parse_indexes
 from beamhall.kernel.kinds import JOB, POD
 from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, key_of, metadata_of, name_of, uid_of
 from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, View

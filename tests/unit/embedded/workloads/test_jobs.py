@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from beamhall.embedded.workloads.job_pods import format_indexes, parse_indexes
 from beamhall.embedded.workloads.jobs import plan_job
+from beamhall.kernel.indexes import format_indexes, parse_indexes
 from beamhall.kernel.kinds import JOB, POD
 from beamhall.kernel.objects import Key, Object, name_of
 from tests.planning import World, deleted, said

@@ -1,18 +1,29 @@
 """Values that the API server fills in: defaults on every write, and what only the server decides at creation.
 
 Source: Kubernetes API reference (defaults of each field) and the registries' create strategies. Pods are in
-``pod_defaults``. Everything changes the object in place, and ``apply_defaults`` may be done twice.
+``pod_defaults``, what makes Pods in ``workload_defaults``. Everything changes the object in place, and
+``apply_defaults`` may be done twice.
 """
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from beamhall.embedded.api.builtin.parts import part_of, set_defaults
 from beamhall.embedded.api.builtin.pod_defaults import default_pod_spec, normalize_quantities, prepare_pod
 from beamhall.embedded.api.builtin.policy_validation import default_limit_range, default_storage_class
+from beamhall.embedded.api.builtin.workload_defaults import (
+    default_cron_job,
+    default_deployment,
+    default_job,
+    default_replica_set,
+    default_stateful_set,
+    keep_job_labels,
+    prepare_counted,
+    prepare_job,
+)
 from beamhall.kernel import kinds
 from beamhall.kernel.kinds import PRIORITY_CLASS, Kind
-from beamhall.kernel.objects import Object, ReadOnlyObject, metadata_of, name_of, uid_of
+from beamhall.kernel.objects import Object, ReadOnlyObject, name_of
 
 AllocateIp = Callable[[], str]
 """Gives a free cluster IP address for a Service."""
@@ -45,12 +56,8 @@ def prepare_update(kind: Kind, obj: Object, old: ReadOnlyObject) -> None:
         for name in _KEPT.get(kind, ()):
             if not spec.get(name) and old_spec.get(name):
                 spec[name] = old_spec[name]
-    if kind == kinds.JOB and isinstance(spec, dict) and isinstance(spec.get("template"), dict):
-        old_labels = metadata_of(old_spec.get("template") or {}).get("labels") or {}
-        kept = {label: old_labels[label] for label in _JOB_LABELS if label in old_labels}
-        if kept:
-            labels = _part(spec, "template", "metadata", "labels")
-            labels |= {label: value for label, value in kept.items() if label not in labels}
+    if kind == kinds.JOB and isinstance(spec, dict):
+        keep_job_labels(spec, old_spec)
 
 
 _KEPT: Mapping[Kind, tuple[str, ...]] = {
@@ -63,80 +70,43 @@ _KEPT: Mapping[Kind, tuple[str, ...]] = {
 """Fields of the spec that an update may leave empty to mean "as it is"."""
 
 
-def _part(obj: Object, *path: str) -> dict[str, Any]:
-    """Give the object at a path, made where it is absent or null."""
-    for step in path:
-        inner = obj.get(step)
-        if not isinstance(inner, dict):
-            inner = obj[step] = {}
-        obj = inner
-    return obj
-
-
-def _set_defaults(target: dict[str, Any], defaults: Mapping[str, Any]) -> None:
-    for name, value in defaults.items():
-        if target.get(name) is None:
-            target[name] = value
-
-
 def _default_pod(obj: Object) -> None:
-    spec = _part(obj, "spec")
+    spec = part_of(obj, "spec")
     default_pod_spec(spec)
-    _set_defaults(spec, {"enableServiceLinks": True})
+    set_defaults(spec, {"enableServiceLinks": True})
 
 
 def _default_node(obj: Object) -> None:
-    status = _part(obj, "status")
+    status = part_of(obj, "status")
     if status.get("capacity"):
-        _set_defaults(status, {"allocatable": dict(status["capacity"])})
-
-
-def _default_job(obj: Object) -> None:
-    spec = _part(obj, "spec")
-    if spec.get("completions") is None and spec.get("parallelism") is None:
-        spec["completions"] = 1
-    per_index = spec.get("backoffLimitPerIndex") is not None
-    _set_defaults(
-        spec,
-        {
-            "parallelism": 1,
-            "backoffLimit": 2147483647 if per_index else 6,
-            "completionMode": "NonIndexed",
-            "suspend": False,
-            "manualSelector": False,
-            "podReplacementPolicy": "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed",
-        },
-    )
-    template = spec.get("template")
-    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
-        default_pod_spec(template["spec"])
+        set_defaults(status, {"allocatable": dict(status["capacity"])})
 
 
 def _default_service(obj: Object) -> None:
-    spec = _part(obj, "spec")
-    _set_defaults(spec, {"type": "ClusterIP", "sessionAffinity": "None"})
+    spec = part_of(obj, "spec")
+    set_defaults(spec, {"type": "ClusterIP", "sessionAffinity": "None"})
     if spec["type"] == "ExternalName":
         return
-    _set_defaults(spec, {"internalTrafficPolicy": "Cluster"})
+    set_defaults(spec, {"internalTrafficPolicy": "Cluster"})
     if spec["type"] in ("NodePort", "LoadBalancer"):
-        _set_defaults(spec, {"externalTrafficPolicy": "Cluster"})
+        set_defaults(spec, {"externalTrafficPolicy": "Cluster"})
     if spec["type"] == "LoadBalancer":
-        _set_defaults(spec, {"allocateLoadBalancerNodePorts": True})
+        set_defaults(spec, {"allocateLoadBalancerNodePorts": True})
     if spec["sessionAffinity"] == "ClientIP":
-        _set_defaults(_part(spec, "sessionAffinityConfig", "clientIP"), {"timeoutSeconds": 10800})
+        set_defaults(part_of(spec, "sessionAffinityConfig", "clientIP"), {"timeoutSeconds": 10800})
     for port in spec.get("ports") or ():
         if isinstance(port, dict):
-            _set_defaults(port, {"protocol": "TCP"})
+            set_defaults(port, {"protocol": "TCP"})
             if port.get("targetPort") in (None, "", 0) and "port" in port:
                 port["targetPort"] = port["port"]
 
 
 def _prepare_service(obj: Object, allocate_ip: AllocateIp | None) -> None:
-    spec = _part(obj, "spec")
+    spec = part_of(obj, "spec")
     obj["status"] = {"loadBalancer": {}}
     if spec.get("type") == "ExternalName":
         return
-    _set_defaults(spec, {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"})
+    set_defaults(spec, {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"})
     if not spec.get("clusterIP") and spec.get("clusterIPs"):
         spec["clusterIP"] = spec["clusterIPs"][0]
     if not spec.get("clusterIP") and allocate_ip is not None:
@@ -151,52 +121,56 @@ def _default_secret(obj: Object) -> None:
     plain = obj.get("stringData")
     if isinstance(plain, dict) and all(isinstance(value, str) for value in plain.values()):
         del obj["stringData"]
-        data = _part(obj, "data") if plain else {}
+        data = part_of(obj, "data") if plain else {}
         data.update({key: base64.b64encode(value.encode()).decode() for key, value in plain.items()})
 
 
 def _default_claim(obj: Object) -> None:
-    spec = _part(obj, "spec")
-    _set_defaults(spec, {"volumeMode": "Filesystem"})
-    _set_defaults(_part(obj, "status"), {"phase": "Pending"})
+    spec = part_of(obj, "spec")
+    set_defaults(spec, {"volumeMode": "Filesystem"})
+    set_defaults(part_of(obj, "status"), {"phase": "Pending"})
     normalize_quantities(spec.get("resources"))
 
 
 def _default_volume(obj: Object) -> None:
-    spec = _part(obj, "spec")
-    _set_defaults(spec, {"volumeMode": "Filesystem", "persistentVolumeReclaimPolicy": "Retain"})
-    _set_defaults(_part(obj, "status"), {"phase": "Pending"})
+    spec = part_of(obj, "spec")
+    set_defaults(spec, {"volumeMode": "Filesystem", "persistentVolumeReclaimPolicy": "Retain"})
+    set_defaults(part_of(obj, "status"), {"phase": "Pending"})
 
 
 def _default_namespace(obj: Object) -> None:
     if name := name_of(obj):
-        labels = _part(obj, "metadata", "labels")
+        labels = part_of(obj, "metadata", "labels")
         labels["kubernetes.io/metadata.name"] = name
-    _set_defaults(_part(obj, "status"), {"phase": "Active"})
+    set_defaults(part_of(obj, "status"), {"phase": "Active"})
 
 
 def _default_endpoints(obj: Object) -> None:
     for subset in obj.get("subsets") or ():
         for port in subset.get("ports") or () if isinstance(subset, dict) else ():
-            _set_defaults(port, {"protocol": "TCP"})
+            set_defaults(port, {"protocol": "TCP"})
 
 
 def _default_priority_class(obj: Object) -> None:
-    _set_defaults(obj, {"preemptionPolicy": "PreemptLowerPriority"})
+    set_defaults(obj, {"preemptionPolicy": "PreemptLowerPriority"})
 
 
 def _default_definition(obj: Object) -> None:
-    spec = _part(obj, "spec")
-    names = _part(spec, "names")
+    spec = part_of(obj, "spec")
+    names = part_of(spec, "names")
     if kind := names.get("kind"):
-        _set_defaults(names, {"singular": str(kind).lower(), "listKind": f"{kind}List"})
-    _set_defaults(_part(spec, "conversion"), {"strategy": "None"})
+        set_defaults(names, {"singular": str(kind).lower(), "listKind": f"{kind}List"})
+    set_defaults(part_of(spec, "conversion"), {"strategy": "None"})
 
 
 _DEFAULTS: Mapping[Kind, Callable[[Object], None]] = {
     kinds.POD: _default_pod,
     kinds.NODE: _default_node,
-    kinds.JOB: _default_job,
+    kinds.JOB: default_job,
+    kinds.CRON_JOB: default_cron_job,
+    kinds.DEPLOYMENT: default_deployment,
+    kinds.REPLICA_SET: default_replica_set,
+    kinds.STATEFUL_SET: default_stateful_set,
     kinds.SERVICE: _default_service,
     kinds.SECRET: _default_secret,
     kinds.PERSISTENT_VOLUME_CLAIM: _default_claim,
@@ -210,31 +184,9 @@ _DEFAULTS: Mapping[Kind, Callable[[Object], None]] = {
 }
 
 
-_JOB_LABELS = (
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-name",
-    "controller-uid",
-    "job-name",
-)
-
-
-def _prepare_job(obj: Object) -> None:
-    """Generate the selector and the labels that tie a Job to its Pods, from its uid."""
-    obj["status"] = {}
-    spec = _part(obj, "spec")
-    if spec.get("manualSelector"):
-        return
-    uid, name = uid_of(obj), name_of(obj)
-    if isinstance(template := spec.get("template"), dict):
-        labels = _part(template, "metadata", "labels")
-        labels |= dict(zip(_JOB_LABELS, (uid, name, uid, name), strict=True))
-    selector = _part(spec, "selector", "matchLabels")
-    selector["batch.kubernetes.io/controller-uid"] = uid
-
-
 def _prepare_namespace(obj: Object) -> None:
     obj["status"] = {"phase": "Active"}
-    finalizers = _part(obj, "spec").setdefault("finalizers", [])
+    finalizers = part_of(obj, "spec").setdefault("finalizers", [])
     if "kubernetes" not in finalizers:
         finalizers.append("kubernetes")
 
@@ -249,7 +201,11 @@ def _prepare_empty_status(obj: Object) -> None:
 
 _PREPARE: Mapping[Kind, Callable[[Object], None]] = {
     kinds.POD: prepare_pod,
-    kinds.JOB: _prepare_job,
+    kinds.JOB: prepare_job,
+    kinds.CRON_JOB: _prepare_empty_status,
+    kinds.DEPLOYMENT: _prepare_empty_status,
+    kinds.REPLICA_SET: prepare_counted,
+    kinds.STATEFUL_SET: prepare_counted,
     kinds.NAMESPACE: _prepare_namespace,
     kinds.PERSISTENT_VOLUME_CLAIM: _prepare_claim,
     kinds.PERSISTENT_VOLUME: _prepare_claim,

@@ -1,7 +1,8 @@
 """What objects of the built-in kinds may be, beyond types, and what of them may change.
 
-All that is wrong is found at once. Pods are in ``pod_validation``, Jobs in ``job_validation``, Services in
-``service_validation``, the rest here; metadata of every kind in ``metadata_validation``.
+All that is wrong is found at once. Pods are in ``pod_validation``, what makes Pods in ``job_validation``,
+``cron_job_validation`` and ``workload_validation``, Services in ``service_validation``, the rest here; metadata of
+every kind in ``metadata_validation``.
 """
 
 import base64
@@ -21,6 +22,7 @@ from beamhall.embedded.api.builtin.causes import (
     too_long,
     unchanged,
 )
+from beamhall.embedded.api.builtin.cron_job_validation import validate_cron_job
 from beamhall.embedded.api.builtin.job_validation import validate_job, validate_job_update
 from beamhall.embedded.api.builtin.metadata_validation import validate_metadata
 from beamhall.embedded.api.builtin.pod_validation import validate_pod, validate_pod_status, validate_pod_update
@@ -36,6 +38,15 @@ from beamhall.embedded.api.builtin.service_validation import (
     validate_endpoints,
     validate_service,
     validate_service_update,
+)
+from beamhall.embedded.api.builtin.workload_validation import (
+    validate_deployment,
+    validate_replica_set,
+    validate_revision,
+    validate_revision_update,
+    validate_selector_update,
+    validate_stateful_set,
+    validate_stateful_set_update,
 )
 from beamhall.kernel import kinds
 from beamhall.kernel.errors import Cause
@@ -236,6 +247,11 @@ def _validate_node(obj: ReadOnlyObject) -> Iterator[Cause]:
 _CREATE: Mapping[Kind, Callable[[ReadOnlyObject], Iterator[Cause]]] = {
     kinds.POD: validate_pod,
     kinds.JOB: validate_job,
+    kinds.CRON_JOB: validate_cron_job,
+    kinds.DEPLOYMENT: validate_deployment,
+    kinds.REPLICA_SET: validate_replica_set,
+    kinds.STATEFUL_SET: validate_stateful_set,
+    kinds.CONTROLLER_REVISION: validate_revision,
     kinds.SERVICE: validate_service,
     kinds.ENDPOINTS: validate_endpoints,
     kinds.CONFIG_MAP: _validate_config_map,
@@ -256,6 +272,10 @@ _VALID_AFTER_UPDATE = frozenset(_CREATE) - {kinds.POD, kinds.JOB}
 _UPDATE: Mapping[Kind, Callable[[ReadOnlyObject, ReadOnlyObject], Iterator[Cause]]] = {
     kinds.POD: validate_pod_update,
     kinds.JOB: validate_job_update,
+    kinds.DEPLOYMENT: validate_selector_update,
+    kinds.REPLICA_SET: validate_selector_update,
+    kinds.STATEFUL_SET: validate_stateful_set_update,
+    kinds.CONTROLLER_REVISION: validate_revision_update,
     kinds.SERVICE: validate_service_update,
     kinds.CONFIG_MAP: _validate_data_update,
     kinds.SECRET: _validate_secret_update,
