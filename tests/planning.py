@@ -4,7 +4,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from beamhall.kernel.clock import format_time
 from beamhall.kernel.conditions import conditions_of
@@ -20,7 +20,7 @@ from beamhall.kernel.objects import (
     metadata_of,
     uid_of,
 )
-from beamhall.kernel.plan import Bind, Create, Delete, Emit, Patch, Plan, View
+from beamhall.kernel.plan import Bind, Create, Delete, Emit, Patch, Plan, Require, View
 from beamhall.kernel.selectors import Selector
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -55,7 +55,7 @@ class World:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
-    def snapshot(self) -> "World":
+    def snapshot(self) -> Self:
         """Give this world as it is now, to plan from when it has become stale."""
         return copy.deepcopy(self)
 
@@ -78,7 +78,7 @@ class World:
 
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[Object]:
         """Give the objects that an owner controls."""
-        return [obj for obj in self.list(kind) if (controller_of(obj) or {}).get("uid") == owner_uid]
+        return [obj for obj in self.list(kind) if (controller_of(obj) or {}).get("uid", "") == owner_uid]
 
     # Carrying out
 
@@ -95,6 +95,10 @@ class World:
                 self._delete(action)
             elif isinstance(action, Bind):
                 self._bind(action)
+            elif isinstance(action, Require):
+                obj = self.objects.get(action.key)
+                if obj is None or uid_of(obj) != action.uid or is_being_deleted(obj):
+                    return
             else:
                 self.events.append(action)
 

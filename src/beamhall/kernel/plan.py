@@ -62,6 +62,17 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Require:
+    """Go on only if an object, read afresh, still has this uid and is not being deleted; otherwise plan again.
+
+    For the few decisions that a stale view would make wrong for good, such as taking an orphan in.
+    """
+
+    key: Key
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Record an Event about an object, after the plan's writes have been carried out."""
 
@@ -72,7 +83,7 @@ class Emit:
     type: Literal["Normal", "Warning"] = "Normal"
 
 
-Action = Create | Patch | Delete | Bind | Emit
+Action = Create | Patch | Delete | Bind | Require | Emit
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +120,8 @@ class View(Protocol):
         ...
 
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[ReadOnlyObject]:
-        """Give the objects of a kind whose controller reference carries this uid, in order of name."""
+        """Give the objects of a kind whose controller reference carries this uid, in order of name.
+
+        An empty uid means those that nobody controls.
+        """
         ...

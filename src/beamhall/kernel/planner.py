@@ -3,12 +3,15 @@
 Packages with planners export values of ``Planner``; ``beamhall.app`` turns each into a controller of the runtime.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from beamhall.kernel.kinds import Kind
-from beamhall.kernel.objects import ReadOnlyObject
+from beamhall.kernel.objects import Key, ReadOnlyObject
 from beamhall.kernel.plan import Plan, View
+
+Concerns = Callable[[ReadOnlyObject, View], Iterable[Key]]
+"""Which keys to plan when this object of a watched kind was made, changed or removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Planner:
         watches: Further kinds that the view must hold; a change of one plans its controller's key (singleton: the key).
         singleton: One key for everything, planned whenever any object of ``kind`` or ``watches`` changes.
         by_namespace: ``kind`` is Namespace; a change of one of ``watches`` plans the namespace that it is in.
+        concerns: Further keys that a change of an object of ``watches`` plans, beside that of its controller.
     """
 
     name: str
@@ -30,3 +34,4 @@ class Planner:
     watches: tuple[Kind, ...] = ()
     singleton: bool = False
     by_namespace: bool = False
+    concerns: Concerns | None = None

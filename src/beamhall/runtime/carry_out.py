@@ -23,11 +23,11 @@ from beamhall.kernel.objects import (
     metadata_of,
     uid_of,
 )
-from beamhall.kernel.plan import Action, Bind, Create, Delete, Emit, Patch, Plan
+from beamhall.kernel.plan import Action, Bind, Create, Delete, Emit, Patch, Plan, Require
 from beamhall.runtime.events import EventRecorder
 from beamhall.runtime.views import Sighting, Views
 
-Write = Create | Patch | Delete | Bind
+Write = Create | Patch | Delete | Bind | Require
 
 AT_ONCE = 64
 """Writes of one plan that are under way together."""
@@ -125,6 +125,8 @@ class Hand:
                 await self._delete(action, report)
             case Bind():
                 await self._bind(action, report)
+            case Require():
+                await self._require(action)
 
     async def _create(self, action: Create, report: Report) -> None:
         key = key_of(action.kind, action.object)
@@ -211,6 +213,12 @@ class Hand:
         report.done.append((key, f"bound {key} to node {action.node}"))
         if sighting is not None:
             sighting.expect_state(_is_bound)
+
+    async def _require(self, action: Require) -> None:
+        key = action.key
+        current = await self._client.get(key.kind, key.name, key.namespace)
+        if uid_of(current) != action.uid or is_being_deleted(current):
+            raise Conflict(f"{key} is being removed, or is another one by now")
 
     def _known(self, key: Key) -> ReadOnlyObject | None:
         cache = self._views.caches.get(key.kind)

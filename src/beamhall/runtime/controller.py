@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import Key, ReadOnlyObject, controller_of, key_of, labels_of, namespace_of
 from beamhall.kernel.plan import Plan, View
-from beamhall.kernel.planner import Planner
+from beamhall.kernel.planner import Concerns, Planner
 
 Keys = Callable[[ReadOnlyObject], Iterable[Key]]
 """Which keys to plan when this object was made, changed or removed."""
@@ -38,6 +38,7 @@ class Controller:
         plan: The pure function. It is not called for objects that are gone; of a singleton it gets an empty object.
         watches: Further kinds in the view.
         singleton: There is one key, and every change of any of its kinds concerns it.
+        concerns: Further keys that a change of a watched object concerns.
     """
 
     name: str
@@ -45,13 +46,14 @@ class Controller:
     plan: Callable[[ReadOnlyObject, View], Plan]
     watches: Sequence[Watch] = field(default=())
     singleton: bool = False
+    concerns: Concerns | None = None
 
     @classmethod
     def of(cls, planner: Planner) -> "Controller":
         """Make the controller of a planner, its watches mapped to controllers, or to namespaces."""
         keys = by_namespace(planner.kind) if planner.by_namespace else None
         watches = tuple(Watch(kind, keys) for kind in planner.watches)
-        return cls(planner.name, planner.kind, planner.plan, watches, planner.singleton)
+        return cls(planner.name, planner.kind, planner.plan, watches, planner.singleton, planner.concerns)
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -63,14 +65,16 @@ class Controller:
         """The one key of a singleton."""
         return Key(self.kind, "", "")
 
-    def keys_for(self, kind: Kind, obj: ReadOnlyObject) -> set[Key]:
-        """Give the keys that a change of this object concerns."""
+    def keys_for(self, kind: Kind, obj: ReadOnlyObject, view: View) -> set[Key]:
+        """Give the keys that a change of this object concerns, as far as the view shows them."""
         if self.singleton:
             return {self.single_key}
         keys = {key_of(kind, obj)} if kind == self.kind else set()
         for watch in self.watches:
             if watch.kind == kind:
                 keys.update((watch.keys or by_controller(self.kind))(obj))
+                if self.concerns is not None:
+                    keys.update(self.concerns(obj, view))
         return keys
 
 

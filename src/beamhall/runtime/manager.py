@@ -15,6 +15,7 @@ from beamhall.client.reflector import Pace, reflect
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import ApiError
 from beamhall.kernel.kinds import Kind
+from beamhall.kernel.plan import View
 from beamhall.runtime.carry_out import Hand
 from beamhall.runtime.controller import Controller
 from beamhall.runtime.events import EventRecorder
@@ -95,9 +96,11 @@ class Manager:
         pace = self._pace or Pace(on_retry=partial(_note_retry, kind))
         async with aclosing(reflect(self._client, kind, pace=pace)) as changes:
             async for change in changes:
-                for seen in cache.take(change):
+                changed = cache.take(change)
+                view = self.views.present()
+                for seen in changed:
                     for worker in concerned:
-                        _queue_keys(worker, kind, seen)
+                        _queue_keys(worker, kind, seen, view)
                 if cache.is_synced and not self._synced[kind].is_set():
                     self._synced[kind].set()
 
@@ -108,10 +111,10 @@ class Manager:
         await worker.run()
 
 
-def _queue_keys(worker: Worker, kind: Kind, seen: Seen) -> None:
+def _queue_keys(worker: Worker, kind: Kind, seen: Seen, view: View) -> None:
     for obj in (seen.old, seen.new):
         if obj is not None:
-            for key in worker.controller.keys_for(kind, obj):
+            for key in worker.controller.keys_for(kind, obj, view):
                 worker.queue.add(key)
 
 

@@ -144,7 +144,7 @@ class Cache:
         return (self._objects[space, name] for space in namespaces for name in self._names.get(space, ()))
 
     def controlled_by(self, uid: str) -> Sequence[ReadOnlyObject]:
-        """Give the objects whose controller has this uid, in order of namespace and name."""
+        """Give the objects whose controller has this uid (empty: none), in order of namespace and name."""
         return [self._objects[name] for name in sorted(self._controlled.get(uid, ()))]
 
     def begin_sighting(self, namespace: str, name: str) -> Sighting:
@@ -211,11 +211,11 @@ class Cache:
         old_uid, new_uid = _controller_uid(old), _controller_uid(new)
         if old_uid == new_uid:
             return
-        if old_uid:
+        if old_uid is not None:
             self._controlled[old_uid].discard(name)
             if not self._controlled[old_uid]:
                 del self._controlled[old_uid]
-        if new_uid:
+        if new_uid is not None:
             self._controlled.setdefault(new_uid, set()).add(name)
 
 
@@ -250,7 +250,7 @@ class Present:
         return [obj for obj in objects if selector.matches(labels_of(obj))]
 
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[ReadOnlyObject]:
-        """Give the objects of a kind whose controller reference carries this uid, in order of name."""
+        """Give the objects of a kind whose controller reference carries this uid (empty: none), in order of name."""
         return self._cache(kind).controlled_by(owner_uid)
 
     def _cache(self, kind: Kind) -> Cache:
@@ -270,6 +270,8 @@ def _revision(obj: ReadOnlyObject | None) -> str:
     return str(metadata_of(obj or {}).get("resourceVersion") or "")
 
 
-def _controller_uid(obj: ReadOnlyObject | None) -> str:
-    reference = controller_of(obj) if obj else None
-    return str(reference.get("uid") or "") if reference else ""
+def _controller_uid(obj: ReadOnlyObject | None) -> str | None:
+    """Give the uid of an object's controller, empty if it has none; None without an object."""
+    if obj is None:
+        return None
+    return str((controller_of(obj) or {}).get("uid") or "")

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beamhall.client.reflector import Replaced
+from beamhall.kernel.errors import Conflict
 from beamhall.kernel.kinds import EVENT, POD, SERVICE
 from beamhall.kernel.objects import Key, Object, key_of, owner_reference, uid_of
-from beamhall.kernel.plan import Action, Bind, Create, Delete, Emit, Patch, Plan
+from beamhall.kernel.plan import Action, Bind, Create, Delete, Emit, Patch, Plan, Require
 from beamhall.runtime.carry_out import Hand, NameTaken, Report, changes_nothing
 from beamhall.runtime.events import EventRecorder
 from beamhall.runtime.views import Views
@@ -159,6 +160,20 @@ async def test_an_error_ends_the_plan_and_a_plan_of_which_nothing_was_done_tells
     report = await scene.do(emit, Create(POD, pod()))
     assert [text for _, text in report.done] == ["created Pod a/x", "event R: m"]
     assert len(scene.recorder._queue) == 1
+
+
+async def test_what_is_required_is_read_afresh(scene: Scene) -> None:
+    await scene.do(Create(POD, pod()))
+    await scene.see()
+    key, uid = key_of(POD, scene.pod), uid_of(scene.pod)
+    patch = Patch(key, {"spec": {"a": 1}})
+    assert (await scene.do(Require(key, uid), patch)).error is None
+    assert scene.pod["spec"] == {"a": 1}
+    later = Patch(key, {"spec": {"a": 2}})
+    assert isinstance((await scene.do(Require(key, "another"), later)).error, Conflict)
+    scene.pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert isinstance((await scene.do(Require(key, uid), later)).error, Conflict)
+    assert scene.pod["spec"] == {"a": 1}
 
 
 async def test_creates_of_one_kind_go_together_and_others_in_order(scene: Scene) -> None:

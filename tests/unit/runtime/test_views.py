@@ -91,6 +91,8 @@ def test_indexes_agree_with_a_plain_filter(steps: list[tuple[str, str, str, int,
         for uid in ("o1", "o2"):
             owned = [obj for obj in objects if any(r["uid"] == uid for r in obj["metadata"]["ownerReferences"])]
             assert list(present.controlled_by(POD, uid)) == owned
+        nobodys = [obj for obj in objects if not obj["metadata"]["ownerReferences"]]
+        assert list(present.controlled_by(POD, "")) == nobodys
     assert len(cache) == len(model)
     if not model:
         assert not cache._names

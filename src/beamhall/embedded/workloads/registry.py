@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 
 from beamhall.embedded.workloads.accounts import plan_namespace_accounts
+from beamhall.embedded.workloads.claiming import selected_by
 from beamhall.embedded.workloads.claims import plan_claims
 from beamhall.embedded.workloads.crds import pod_group_definition
+from beamhall.embedded.workloads.deployments import concerned_deployments, plan_deployment
 from beamhall.embedded.workloads.jobs import plan_job
+from beamhall.embedded.workloads.replica_sets import plan_replica_set
 from beamhall.embedded.workloads.scheduling import plan_scheduling
 from beamhall.embedded.workloads.services import plan_endpoints
 from beamhall.kernel.kinds import (
+    DEPLOYMENT,
     ENDPOINT_SLICE,
     ENDPOINTS,
     JOB,
@@ -18,6 +22,7 @@ from beamhall.kernel.kinds import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
     POD_GROUP,
+    REPLICA_SET,
     SERVICE,
     SERVICE_ACCOUNT,
 )
@@ -30,6 +35,8 @@ def workload_planners() -> Sequence[Planner]:
     return (
         Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP), singleton=True),
         Planner("job", JOB, plan_job, watches=(POD,)),
+        Planner("replicaset", REPLICA_SET, plan_replica_set, watches=(POD,), concerns=selected_by(REPLICA_SET)),
+        Planner("deployment", DEPLOYMENT, plan_deployment, watches=(REPLICA_SET, POD), concerns=concerned_deployments),
         Planner(
             "endpoints", NAMESPACE, plan_endpoints, watches=(SERVICE, POD, ENDPOINTS, ENDPOINT_SLICE), by_namespace=True
         ),
