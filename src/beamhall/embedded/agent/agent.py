@@ -24,6 +24,8 @@ from beamhall.embedded.agent.facts import has_ended, on_host_network, spec_of
 from beamhall.embedded.agent.images import Catalog
 from beamhall.embedded.agent.launching import passed_variables
 from beamhall.embedded.agent.lifecycle import grace_period_s
+from beamhall.embedded.agent.limits.limits import Limits, take_place
+from beamhall.embedded.agent.limits.running import Running
 from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.node import HOST_IP, NodeReporter, allocatable_of, node_object, read_machine
 from beamhall.embedded.agent.pods import PodWorker
@@ -101,9 +103,14 @@ class Agent:
         """How many Pods have processes now."""
         return sum(worker.is_running for worker in self._workers.values())
 
+    def _running(self) -> Sequence[Running]:
+        return [running for worker in self._workers.values() for running in worker.running()]
+
     async def run(self) -> None:
         """Work until cancelled. Pods go on running then, and are taken over by the next ``run``."""
         async with contextlib.AsyncExitStack() as stack:
+            place = await take_place(self._directory, is_wanted=self._settings.cgroups)  # before any process is started
+            self._limits = Limits(place, self._settings.pod_pids_limit, self._running)
             await self.sandboxes.start()
             stack.push_async_callback(self.sandboxes.close)
             subnet = stack.enter_context(contextlib.closing(Subnet(self._settings.pod_network, self._directory)))
@@ -113,6 +120,7 @@ class Agent:
                 tasks.create_task(tools.recorder.run())
                 services = Services(self._client, self._directory, tools.names, tools.recorder, self._stale.set)
                 tasks.create_task(services.run())
+                tasks.create_task(tools.limits.run())
                 tasks.create_task(self._keep_names(tools))
                 reporter = NodeReporter(self._client, self.clock, self._settings, self._node)
                 await _persistently(reporter.register)
@@ -153,6 +161,7 @@ class Agent:
             roots=Roots(self._directory / "volumes", self._settings.allow_host_path),
             allocatable=allocatable_of(machine, devices, self._settings.max_pods),
             passed=passed_variables(self._settings, os.environ),
+            limits=self._limits,
         )
 
     @property

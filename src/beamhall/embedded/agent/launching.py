@@ -26,6 +26,7 @@ from beamhall.embedded.agent.environment import (
 )
 from beamhall.embedded.agent.facts import on_host_network
 from beamhall.embedded.agent.images import Prepared
+from beamhall.embedded.agent.limits.limits import Limits
 from beamhall.embedded.agent.network import hostname_of
 from beamhall.embedded.agent.sandbox import ContainerSpec, Mount, WarmStart
 from beamhall.embedded.agent.settings import AgentSettings
@@ -52,6 +53,7 @@ class Ground:
         settings: The agent's.
         passed: Variables of the host that are passed on.
         has_mounts: Whether this machine lets containers have mounts of their own.
+        limits: What containers may use.
     """
 
     own: PodDirectory
@@ -63,6 +65,7 @@ class Ground:
     settings: AgentSettings
     passed: Mapping[str, str]
     has_mounts: bool
+    limits: Limits
 
 
 def passed_variables(settings: AgentSettings, host: Mapping[str, str]) -> Mapping[str, str]:
@@ -136,6 +139,7 @@ def container_spec(
         address="" if on_host_network(pod) else ground.address,
         hosts_file=ground.hosts_file,
         warm=_warm(ground),
+        cgroups=ground.limits.groups_of(pod, container, attempt),
     )
 
 

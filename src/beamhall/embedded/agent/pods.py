@@ -7,7 +7,7 @@ only carries out. Next: ``agent``, which makes the workers.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,6 +43,8 @@ from beamhall.embedded.agent.lifecycle import (
     grace_period_s,
     outcome,
 )
+from beamhall.embedded.agent.limits.limits import tell_end
+from beamhall.embedded.agent.limits.running import Running
 from beamhall.embedded.agent.node import HOST_IP
 from beamhall.embedded.agent.probing import Health
 from beamhall.embedded.agent.pulling import Pulling
@@ -131,6 +133,13 @@ class PodWorker:
     def is_running(self) -> bool:
         """Whether a process of the Pod runs."""
         return bool(self._current().running())
+
+    def running(self) -> Iterator[Running]:
+        """Give the containers that run."""
+        for name, container in self._containers.items():
+            for run in self._runs.of(name)[-1:]:
+                if run.sandbox.exit is None:
+                    yield Running(self.pod, container, run.sandbox, run.attempt().started_at)
 
     def runs_of(self, container: str) -> tuple[Run, ...]:
         """Give the runs of a container that are kept, oldest first."""
@@ -301,6 +310,7 @@ class PodWorker:
             settings=tools.settings,
             passed=tools.passed,
             has_mounts=tools.sandboxes.capabilities.mounts.works,
+            limits=tools.limits,
         )
 
     def _say_started(self, name: str, run: Run) -> None:
@@ -318,10 +328,12 @@ class PodWorker:
             execute = partial(run_command, self._tools.sandboxes, run.sandbox)
             target = Target(self._containers[name], self._facts.address, execute)
             self._care.begin(self._tasks, run, target, adopted)
+            self._tools.limits.notice()
 
     async def _wait_for_end(self, name: str, run: Run) -> None:
         await run.wait()
         self._care.end(name, run)
+        tell_end(self._tools.recorder, self.pod, self._containers[name], run.sandbox.exit)
         delay_s = self._tools.settings.restart.delay_s(self._runs.quick_ends(name) - 1)
         if delay_s > 0 and self._facts.ending is None and outcome(self.pod, self._current()) is None:
             message = back_off_message(self.pod, name, delay_s).replace("back-off", "Back-off", 1)

@@ -52,6 +52,8 @@ class AgentSettings:
         heartbeat_s: How often the Lease that says that this node is alive is renewed; it holds four times as long.
         minimum_grace_s: What a Pod whose object is gone already gets between SIGTERM and SIGKILL.
         pod_network: Where Pod addresses are taken from, in 127.0.0.0/8.
+        cgroups: Whether limits are kept by control groups, where the machine permits that.
+        pod_pids_limit: Processes and threads that a Pod may have, where control groups permit that; 0: no limit.
     """
 
     node_name: str = ""
@@ -69,3 +71,5 @@ class AgentSettings:
     heartbeat_s: float = 60.0
     minimum_grace_s: float = 2.0
     pod_network: str = "127.64.0.0/11"
+    cgroups: bool = True
+    pod_pids_limit: int = 0

@@ -8,6 +8,7 @@ from beamhall.embedded.agent.devices import Devices
 from beamhall.embedded.agent.events import EventRecorder
 from beamhall.embedded.agent.images import Catalog
 from beamhall.embedded.agent.lifecycle import Pace
+from beamhall.embedded.agent.limits.limits import Limits
 from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.sandbox import Sandboxes
 from beamhall.embedded.agent.settings import AgentSettings
@@ -32,6 +33,7 @@ class Tools:
         roots: Where volumes may be.
         allocatable: The node's resources.
         passed: Variables of the host that Pods get.
+        limits: What containers may use.
     """
 
     client: Client
@@ -46,6 +48,7 @@ class Tools:
     roots: Roots
     allocatable: Mapping[str, str]
     passed: Mapping[str, str]
+    limits: Limits
 
     @property
     def pace(self) -> Pace:

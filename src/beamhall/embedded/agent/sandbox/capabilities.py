@@ -5,7 +5,6 @@ user decides along. Knows no sandbox.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 from beamhall.embedded.agent.sandbox.specification import Capabilities, Capability
 
 ZYGOTE = Path(__file__).parent / "child" / "zygote.py"
-_CGROUPS = Path("/sys/fs/cgroup")
 _ADVICE_NAMESPACES = (
     "run as root, or permit user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
     "kernel.apparmor_restrict_unprivileged_userns)"
@@ -26,7 +24,7 @@ def detect_capabilities() -> Capabilities:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         broken = Capability(works=False, reason=f"the probe failed: {done.stderr.strip()[-300:]}")
-        return Capabilities(broken, broken, broken, broken)
+        return Capabilities(broken, broken, broken)
     found: dict[str, str] = json.loads(done.stdout)
     return Capabilities(
         mounts=_namespace(found, "mounts", "volumes at absolute paths and names of Pods"),
@@ -37,7 +35,6 @@ def detect_capabilities() -> Capabilities:
             and f"{found['network']}: servers of two Pods that listen on the same port of all addresses will collide; "
             "Linux 5.6 or newer with seccomp user notification is needed",
         ),
-        cgroups=_cgroups(),
     )
 
 
@@ -47,13 +44,3 @@ def _namespace(found: dict[str, str], name: str, purpose: str) -> Capability:
             return Capability(works=True, how="root" if how == "root" else "user namespace")
     why = f"as root: {found[f'root {name}']}; in a user namespace: {found[f'user {name}']}"
     return Capability(works=False, reason=f"no {purpose} ({why}); {_ADVICE_NAMESPACES}")
-
-
-def _cgroups() -> Capability:
-    if (_CGROUPS / "cgroup.controllers").exists():
-        if os.access(_CGROUPS, os.W_OK):
-            return Capability(works=True, how="v2")
-        return Capability(works=False, reason=f"{_CGROUPS} cannot be written; delegate a cgroup to this user")
-    if os.access(_CGROUPS / "memory", os.W_OK):
-        return Capability(works=True, how="v1")
-    return Capability(works=False, reason=f"no cgroup under {_CGROUPS} can be written by this user")

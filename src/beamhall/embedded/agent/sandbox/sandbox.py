@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import linux, record
+from beamhall.embedded.agent.sandbox.child import cgroups, linux, record
 from beamhall.embedded.agent.sandbox.specification import Exit
 from beamhall.embedded.agent.sandbox.strays import kill_strays
 from beamhall.kernel.clock import parse_time
@@ -65,6 +66,20 @@ class Sandbox:
         """When its program started."""
         return parse_time(str(self._started["started_at"])) if self._started else None
 
+    @property
+    def cgroups(self) -> Sequence[str]:
+        """Its own directory in each hierarchy of control groups; none if it is in no group of its own."""
+        return () if self.unlimited else [levels[-1] for levels in self._cgroup_levels]
+
+    @property
+    def _cgroup_levels(self) -> Sequence[Sequence[str]]:
+        return self._shim.get("cgroups") or ()
+
+    @property
+    def unlimited(self) -> str:
+        """Why it is not in the control groups that were asked for; empty if it is, or none were."""
+        return str((self._started or {}).get("unlimited") or "")
+
     def watch(self) -> None:
         """Begin to wait for the shim's end. Call it in the event loop."""
         fd = _open_shim(self._shim)
@@ -98,6 +113,10 @@ class Sandbox:
     def signal(self, number: int) -> None:
         """Send a signal to the main process. Nothing happens if it has ended."""
         self._order(f"signal {int(number)}")
+
+    def kill_out_of_memory(self) -> None:
+        """Kill it for having used more memory than it may; its reason will be ``OOMKilled``."""
+        self._order("oom")
 
     async def kill(self, grace_s: float) -> Exit:
         """End the container: its stop signal now, SIGKILL to everything after ``grace_s`` seconds.
@@ -139,7 +158,10 @@ class Sandbox:
         started = self._started or {}
         left: list[int] = []
         if self._shim.get("boot") == linux.boot_id():
-            left = kill_strays(str(self._shim.get("id", "")), int(started.get("pid", 0)), int(started.get("ticks", 0)))
+            marks = (str(self._shim.get("id", "")), int(started.get("pid", 0)), int(started.get("ticks", 0)))
+            left = kill_strays(*marks, [levels[-1] for levels in self._cgroup_levels])
+            for levels in self._cgroup_levels:
+                cgroups.remove(levels)
         message = "the process that kept this container was killed, or the machine was restarted"
         if left:
             message += f"; processes {left} cannot be killed"

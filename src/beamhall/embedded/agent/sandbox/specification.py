@@ -27,6 +27,19 @@ class Mount:
     kind: Literal["bind", "tmpfs"] = "bind"
 
 
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """A container's control group in one hierarchy.
+
+    Attributes:
+        levels: From the outermost directory that is ours to the container's own: path, and the files to write there.
+        events: The file of the last level that counts processes killed for want of memory; empty: there is none.
+    """
+
+    levels: Sequence[tuple[Path, Mapping[str, str]]]
+    events: str = ""
+
+
 @dataclass(frozen=True)
 class WarmStart:
     """Names one parent process for warm starts; equal values share one.
@@ -61,6 +74,7 @@ class ContainerSpec:
         warm: The parent process to fork it from, where its command line permits that.
         stdin: Whether it has a standard input that clients may write to; else it is empty.
         tty: Whether it runs in a terminal.
+        cgroups: The control groups that it is to be in.
     """
 
     directory: Path
@@ -77,6 +91,7 @@ class ContainerSpec:
     warm: WarmStart | None = None
     stdin: bool = False
     tty: bool = False
+    cgroups: Sequence[Cgroup] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +159,11 @@ class Capabilities:
         mounts: Volumes at any path, and names in ``/etc/hosts``.
         hostname: A host name of each Pod's own.
         network: An address of each Pod's own for servers that listen everywhere.
-        cgroups: Limits. Nothing here uses them yet.
     """
 
     mounts: Capability
     hostname: Capability
     network: Capability
-    cgroups: Capability
 
 
 def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
@@ -177,4 +190,8 @@ def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
         "warm": None,
         "stdin": spec.stdin,
         "tty": spec.tty,
+        "cgroups": [
+            {"levels": [(str(path), dict(files)) for path, files in group.levels], "events": group.events}
+            for group in spec.cgroups
+        ],
     }

@@ -132,7 +132,7 @@ print([line for line in open("/proc/self/status") if line.startswith("CapEff")],
 
 async def test_without_namespaces_names_are_left_out_but_volumes_are_refused(capabilities, spec, tmp_path):
     none = Capability(works=False, reason="not here")
-    async with Sandboxes(capabilities=Capabilities(none, none, none, none)) as sandboxes:
+    async with Sandboxes(capabilities=Capabilities(none, none, none)) as sandboxes:
         hosts = tmp_path / "hosts"
         hosts.write_text("")
         given = spec("hostname", hosts_file=hosts, hostname="pod-0", address="127.9.9.9")

@@ -17,7 +17,7 @@ import termios
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from beamhall.embedded.agent.sandbox.child import container, linux, namespaces
+from beamhall.embedded.agent.sandbox.child import cgroups, container, linux, namespaces
 from beamhall.embedded.agent.sandbox.child.keeper import SWEEP_PAUSE_MS, Keeper, kill_children, say, tell
 
 
@@ -35,6 +35,7 @@ class Execution(Keeper):
         super().__init__(spec, channel)
         self._beside = spec["beside"]
         self._fds = fds
+        self._cgroups = cgroups.Cgroups(spec["cgroups"])
         self._container = -1
         self._must_end = False
         self._is_told = False
@@ -58,6 +59,8 @@ class Execution(Keeper):
 
     def _become_command(self, keeper: int) -> NoReturn:
         assert self._status is not None
+        with contextlib.suppress(OSError):  # the container has none after all
+            self._cgroups.join()
         try:
             for number, fd in enumerate(self._fds):
                 os.dup2(fd, number)
@@ -83,6 +86,7 @@ class Execution(Keeper):
                 self._conclude(self._wait_status)
             if self._must_end:
                 kill_children()
+        self._cgroups.remove()  # the container's shim could not, where it ended before this
 
     def _on_ready(self, fd: int) -> None:
         if fd == self._container or (not self._is_told and fd == self._channel.fileno()):

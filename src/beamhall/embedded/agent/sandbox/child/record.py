@@ -3,7 +3,7 @@
 ``shim``       who holds the directory; there from the moment the directory has its name
 ``order``      what was to be started, for commands that are to run beside it
 ``log``        the container's output
-``control``    a fifo; lines ``signal NUMBER`` and ``kill SECONDS``
+``control``    a fifo; lines ``signal NUMBER``, ``kill SECONDS``, and ``oom``: kill it for having too much memory
 ``started``    the container's process, once its program runs
 ``exit.json``  how it ended; after that nothing of it is left
 ``crash``      the traceback of a defect in the shim; never there

@@ -21,11 +21,12 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import container, execution, linux, output, record, warm
+from beamhall.embedded.agent.sandbox.child import cgroups, container, execution, linux, output, record, warm
 from beamhall.embedded.agent.sandbox.child.keeper import SWEEP_PAUSE_MS, Keeper, kill_children, read_order, tell
 
 _SHUTDOWN_GRACE_S = 10.0
 _COLD = b"cold"
+_UNLIMITED = b"unlimited "
 
 
 class Shim(Keeper):
@@ -39,6 +40,8 @@ class Shim(Keeper):
         self._control = -1
         self._started_at = ""
         self._killed = False
+        self._cgroups = cgroups.Cgroups(spec["cgroups"])
+        self._is_out_of_memory = False
         self._deadline: float | None = None
         self._orders = b""
         self._holder: dict[str, object] = {}
@@ -52,6 +55,7 @@ class Shim(Keeper):
             "boot": linux.boot_id(),
             "id": self._spec["id"],
             "warm": self._spec["warm"] is not None,
+            "cgroups": self._cgroups.levels,
         }
         try:
             if record.claim(self._directory, self._holder, self._spec):
@@ -73,6 +77,7 @@ class Shim(Keeper):
         self._control = os.open(os.path.join(self._directory, record.CONTROL), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         pipes = {name: os.pipe() for name in ("stdout", "stderr")}
         signal.signal(signal.SIGTERM, self._on_term)
+        self._cgroups.make()
         shim_pid = os.getpid()
         if not self._fork():
             self._become_container(shim_pid, {name: ends[1] for name, ends in pipes.items()})
@@ -90,6 +95,10 @@ class Shim(Keeper):
 
     def _become_container(self, shim_pid: int, outputs: Mapping[str, int]) -> None:
         assert self._status is not None
+        try:
+            self._cgroups.join()
+        except OSError as error:
+            self._status.send(_UNLIMITED + f"{error.filename}: {error.strerror}".encode())
         try:
             null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
             os.dup2(null, 0)
@@ -151,6 +160,8 @@ class Shim(Keeper):
     def _on_message(self, data: bytes) -> None:
         if data == _COLD:
             self._holder["warm"] = False
+        elif data.startswith(_UNLIMITED):
+            self._cgroups.give_up(data.removeprefix(_UNLIMITED).decode())
         else:
             super()._on_message(data)
 
@@ -160,6 +171,7 @@ class Shim(Keeper):
             "pid": self._main,
             "ticks": linux.start_ticks(self._main),
             "started_at": self._started_at,
+            "unlimited": self._cgroups.problem,
         }
         with contextlib.suppress(OSError):
             record.write(self._directory, record.STARTED, started)
@@ -187,6 +199,9 @@ class Shim(Keeper):
                     self._stop(float(value))
                 elif verb == "signal":
                     self._signal(int(value))
+                elif verb == "oom":
+                    self._is_out_of_memory = True
+                    self._signal(signal.SIGKILL)
 
     def _on_term(self, _number: int, _frame: object) -> None:
         # Who stops all processes of a machine or of a unit means the container.
@@ -220,6 +235,9 @@ class Shim(Keeper):
             "finished_at": record.now(),
             "killed": self._killed,
         }
+        if code and (self._is_out_of_memory or self._cgroups.has_run_out_of_memory()):
+            ended["reason"] = "OOMKilled"
+        self._cgroups.remove()
         if self._failure is not None:
             ended.update(code=128, signal=None, stage=self._failure["stage"], message=self._failure["message"])
         try:
