@@ -16,12 +16,14 @@ import uv
 from beamhall.app.datadir import running_service
 from beamhall.app.settings import Settings
 from beamhall.embedded.agent.devices import find_gpus
+from beamhall.embedded.agent.limits.places import Refused, find_place, name_of_root
 from beamhall.embedded.agent.sandbox import detect_capabilities
 from beamhall.embedded.store.compaction import WAL_LIMIT_BYTES
 from beamhall.embedded.store.formats import inspect
 from beamhall.embedded.store.tables import FORMAT, StoreUnusable
 
 _MIN_FREE_BYTES = 5 * 2**30
+_WATCHED = "memory is looked at once a second, and limits of processors are not kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,23 @@ def _sandbox(_: Settings) -> Iterator[Finding]:
             yield Finding(what, "note", f"{capability.reason}: {loss}", mend)
 
 
+def _limits(settings: Settings) -> Iterator[Finding]:
+    if not settings.cgroups:
+        yield Finding("limits", "note", f"{_WATCHED}: switched off by the setting cgroups", "remove that setting")
+        return
+    try:
+        place = find_place(name_of_root(settings.data))
+    except Refused as refused:
+        why, _, mend = str(refused).rpartition("; ")
+        yield Finding("limits", "note", f"{_WATCHED}: {why}", mend)
+        return
+    said = f"kept by control groups (v{place.version}): {', '.join(sorted(place.controllers - {'cpuacct'}))}"
+    if {"cpu", "memory"} <= place.controllers:
+        yield Finding("limits", "ok", said)
+    else:
+        yield Finding("limits", "note", said, "have the controllers cpu and memory delegated to this user")
+
+
 def _gpus(settings: Settings) -> Iterator[Finding]:
     if settings.gpus != "auto":
         yield Finding("GPUs", "note", f"{settings.gpus} simulated", "")
@@ -163,5 +182,5 @@ def _service(settings: Settings) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _platform, _data, _store, _uv, _sandbox, _gpus, _kubectl, _service,
+    _platform, _data, _store, _uv, _sandbox, _limits, _gpus, _kubectl, _service,
 )  # fmt: skip

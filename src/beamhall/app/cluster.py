@@ -114,5 +114,7 @@ def _agent_settings(settings: Settings) -> AgentSettings:
         gpu_shared_by=settings.gpu_shares,
         warm_start=settings.warm_start,
         allow_host_path=settings.allow_host_path,
+        cgroups=settings.cgroups,
+        pod_pids_limit=settings.pod_pids_limit,
         passed_through=settings.pass_environment,
     )

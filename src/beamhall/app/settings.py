@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         warm_start: Whether Python containers may start by forking a parent that has modules imported.
         stop_pods: Whether stopping the service ends the Pods. If not, they run on and the next start adopts them.
         allow_host_path: Whether Pods may mount directories of the host (``hostPath``).
+        cgroups: Whether limits of Pods are kept by control groups, where the machine permits that.
+        pod_pids_limit: Processes and threads that a Pod may have, where control groups are permitted; 0: no limit.
         pass_environment: Variables of the service's own environment that containers get too.
         capabilities: Whose controllers run in this process. What is left out can run as `beamhall operator`.
         node_name: Name of the one node; empty: the host's name.
@@ -52,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     warm_start: bool = True
     stop_pods: bool = False
     allow_host_path: bool = False
+    cgroups: bool = True
+    pod_pids_limit: int = 0
     pass_environment: tuple[str, ...] = (
         "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
         "ALL_PROXY", "all_proxy",
@@ -96,6 +100,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"gpus is {settings.gpus!r}; write auto, or a number to simulate so many")
     if settings.gpu_shares < 1:
         raise SettingsError(f"gpu_shares is {settings.gpu_shares}; write 1 or more")
+    if settings.pod_pids_limit < 0:
+        raise SettingsError(f"pod_pids_limit is {settings.pod_pids_limit}; write 0 for no limit, or more")
     if unknown := set(settings.capabilities) - set(_CAPABILITIES):
         raise SettingsError(f"capabilities names {sorted(unknown)}; there are {list(_CAPABILITIES)}")
     if settings.log_level not in ("debug", "info", "warning", "error"):

@@ -99,7 +99,7 @@ def find_place(name: str, *, proc: Path = Path("/proc/self"), is_root: bool | No
         return Place(2, [_unified(unified, own.get("", "/"), name, is_root=is_root)])
     found = list(_legacy(mounts, own, name, is_root=is_root))
     if not found:
-        raise Refused("no control groups of cpu or memory are mounted here")
+        raise Refused("no control groups of cpu or memory are mounted here; mount them at /sys/fs/cgroup")
     return Place(1, found)
 
 
@@ -199,6 +199,8 @@ def _tried(root: Path, controllers: frozenset[str]) -> Hierarchy:
         files = frozenset(path.name for path in root.iterdir())
     except OSError as error:
         raise Refused(f"{root}: {error.strerror}") from error
+    if not os.access(root, os.W_OK):
+        raise Refused(f"{root} cannot be written by this user")
     with contextlib.suppress(OSError):
         root.rmdir()
     return Hierarchy(root, controllers, files)
