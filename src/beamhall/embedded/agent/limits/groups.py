@@ -19,7 +19,7 @@ Files = dict[str, str]
 def groups_of(
     place: Place, pod: ReadOnlyObject, container: Mapping[str, Any], run: int, *, cpus: int, max_pids: int
 ) -> Sequence[Cgroup]:
-    """Give the control groups of one run of a container.
+    """Give the control groups of one run of a container; none in a hierarchy where nothing is limited or weighed.
 
     Args:
         place: Where they are made.
@@ -41,7 +41,7 @@ def groups_of(
             every[1]["pids.max"] = str(max_pids)
         root_files, pod_files, own_files = (_existing(files, hierarchy) for files in every)
         levels = [(root, root_files), (own.parent, pod_files), (own, own_files)]
-        if hierarchy.controllers != {"pids"} or max_pids:
+        if pod_files or own_files:
             made.append(Cgroup(levels, _events(hierarchy)))
     return made
 

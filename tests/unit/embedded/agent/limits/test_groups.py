@@ -58,8 +58,8 @@ def test_v1_limits_and_shares_go_to_their_own_hierarchies():
 
 @pytest.mark.parametrize("place", [V1, V2])
 def test_without_limits_there_are_only_weights(place):
-    files = {name for levels, _ in written(place, OPEN) for name in list(levels.values())[-1]}
-    assert files == ({"cpu.shares"} if place is V1 else {"cpu.weight"})
+    (group,) = written(place, OPEN)  # and where nothing is weighed either, there is no group
+    assert list(group[0].values())[-1] == ({"cpu.shares": "2"} if place is V1 else {"cpu.weight": "1"})
 
 
 @pytest.mark.parametrize(("place", "pod"), [(V1, "/p/b/u"), (V2, "/cg/b/u")])
