@@ -39,18 +39,17 @@ def proc(directory: Path, mounts: Mapping[Path, str], groups: str) -> Path:
 
 
 @cache
-def real_place() -> Place | None:
-    """Give where the tests may make control groups."""
-    try:
-        return find_place("beamhall-tests")
-    except Refused:
-        return None
+def real_place() -> Place:
+    """Give where the tests may make control groups. Raises ``Refused``."""
+    return find_place("beamhall-tests")
 
 
 def can_limit_memory() -> bool:
     """Tell whether the tests may limit memory by control groups."""
-    place = real_place()
-    return place is not None and "memory" in place.controllers
+    try:
+        return "memory" in real_place().controllers
+    except Refused:
+        return False
 
 
 needs_cgroups = pytest.mark.skipif(not can_limit_memory(), reason="this user may not make control groups")

@@ -1,6 +1,7 @@
 """Where control groups may be made, on directories that look like each kind of machine, and on this one."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ NAME = "beamhall-x"
 @pytest.fixture
 def delegate(monkeypatch):
     """Mark directories as delegated, which a temporary directory may not let a test do for real."""
-    marked = set()
+    marked: set[Path] = set()
     monkeypatch.setattr(os, "getxattr", lambda path, _: b"1" if path in marked else b"")
     return marked.add
 
@@ -25,16 +26,9 @@ def kernel(monkeypatch):
 
     def mkdir(path, *rest, **named):
         real(path, *rest, **named)
-        v2_group(type(top)(path))
+        v2_group(Path(path))
 
-    top = None
-
-    def begin(path):
-        nonlocal top
-        top = path
-        monkeypatch.setattr(os, "mkdir", mkdir)
-
-    return begin
+    return lambda: monkeypatch.setattr(os, "mkdir", mkdir)
 
 
 def v2_proc(tmp_path, top, own):
@@ -46,7 +40,7 @@ def test_v2_root_uses_the_top_and_enables_what_is_missing_there(tmp_path, kernel
     (top / "cgroup.type").unlink()  # only the real top has none
     v2_group(top / "user.slice" / "session-1.scope", processes="1 2 3")
     where = v2_proc(tmp_path, top, "/user.slice/session-1.scope")
-    kernel(top)
+    kernel()
     place = find_place(NAME, proc=where, is_root=True)
     assert place.version == 2
     assert place.controllers == {"cpu", "memory", "pids"}
@@ -60,7 +54,7 @@ def test_v2_a_delegated_scope_of_ones_own_is_used_and_left_for_a_leaf(tmp_path, 
     top = v2_group(tmp_path / "cgroup", enabled="cpu memory pids")
     scope = v2_group(top / "run.scope", processes=str(os.getpid()))
     delegate(scope)
-    kernel(top)
+    kernel()
     place = find_place(NAME, proc=v2_proc(tmp_path, top, "/run.scope"), is_root=False)
     assert place.hierarchies[0].root == scope / NAME
     assert (scope / f"{NAME}-service" / "cgroup.procs").read_text() == str(os.getpid())
@@ -72,7 +66,7 @@ def test_v2_the_session_of_a_user_is_used_from_a_terminal_in_it(tmp_path, kernel
     session = v2_group(top / "user@1.service", enabled="cpu memory pids")
     v2_group(session / "terminal.scope", processes=f"7 {os.getpid()}")
     delegate(session)
-    kernel(top)
+    kernel()
     place = find_place(NAME, proc=v2_proc(tmp_path, top, "/user@1.service/terminal.scope"), is_root=False)
     assert place.hierarchies[0].root == session / NAME
     assert not (session / f"{NAME}-service").exists()
