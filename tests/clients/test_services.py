@@ -69,6 +69,10 @@ def test_a_service_is_one_address_for_many_pods(service: ServiceProcess, tmp_pat
     assert service.kubectl("logs", "client").split() == ["a", "b"]
     assert "8080" in service.kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=who")
 
+    service.kubectl("patch", "service", "who", "-p", '{"spec": {"type": "NodePort"}}')
+    port = json.loads(service.kubectl("get", "service", "who", "-o", "json"))["spec"]["ports"][0]["nodePort"]
+    assert wait_for("an answer on the node's port", lambda: fetch(f"http://127.0.0.1:{port}")) in ("a", "b")
+
     # While the service is down, Pods reach each other; and the next one goes on with the same proxy.
     service.kill()
     assert fetch(f"http://{address}:8000") in ("a", "b")

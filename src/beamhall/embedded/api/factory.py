@@ -20,6 +20,7 @@ from beamhall.embedded.api.authorization import AdminsOnly
 from beamhall.embedded.api.builtin_rules import built_in_resources
 from beamhall.embedded.api.core import Admission, Core, Validator
 from beamhall.embedded.api.http import KubernetesApp
+from beamhall.embedded.api.node_ports import NodePorts
 from beamhall.embedded.api.pod_streams import PodStreams
 from beamhall.embedded.api.quota.admission import QuotaAdmission
 from beamhall.embedded.api.quota.ledger import Ledger
@@ -58,9 +59,10 @@ def create_resource_api(
     addresses = ServiceAddresses(store, random)
     registry = Registry(built_in_resources(addresses.allocate))
     ledger = Ledger(store, registry)
-    asked = (*standard_admissions(store), *admissions, QuotaAdmission(ledger))
+    node_ports = NodePorts(store, random)
+    asked = (*standard_admissions(store), node_ports, *admissions, QuotaAdmission(ledger))
     core = Core(store, clock, registry, AdminsOnly(), asked, random, validators=validators or {})
-    core.observers.append(ledger)
+    core.observers += [ledger, node_ports]
     tokens = ServiceAccountTokens(store, clock, SigningKey(signing_key))
     api = Api(core, ledger, tokens)
     api.creators.update({
