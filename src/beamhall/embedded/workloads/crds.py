@@ -25,7 +25,7 @@ def pod_group_definition() -> Object:
         "scheduleTimeoutSeconds": count | {"description": "How long they may wait before they are reported."},
     }
     status = {
-        "phase": {"type": "string", "description": "Pending or Scheduled."},
+        "phase": {"type": "string", "description": "Pending, Scheduling, Scheduled, Running, Finished or Failed."},
         "occupiedBy": {"type": "string"},
         "running": count,
         "succeeded": count,

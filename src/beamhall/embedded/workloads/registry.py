@@ -8,6 +8,7 @@ from beamhall.embedded.workloads.claims import plan_claims
 from beamhall.embedded.workloads.crds import pod_group_definition
 from beamhall.embedded.workloads.deployments import concerned_deployments, plan_deployment
 from beamhall.embedded.workloads.jobs import plan_job
+from beamhall.embedded.workloads.pod_groups import plan_pod_groups
 from beamhall.embedded.workloads.replica_sets import plan_replica_set
 from beamhall.embedded.workloads.scheduling import plan_scheduling
 from beamhall.embedded.workloads.services import plan_endpoints
@@ -33,7 +34,8 @@ from beamhall.kernel.planner import Planner
 def workload_planners() -> Sequence[Planner]:
     """Give the planners that make Pods, nodes and Services into a cluster."""
     return (
-        Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP), singleton=True),
+        Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP, NAMESPACE), singleton=True),
+        Planner("pod-groups", POD_GROUP, plan_pod_groups, watches=(POD,), singleton=True),
         Planner("job", JOB, plan_job, watches=(POD,)),
         Planner("replicaset", REPLICA_SET, plan_replica_set, watches=(POD,), concerns=selected_by(REPLICA_SET)),
         Planner("deployment", DEPLOYMENT, plan_deployment, watches=(REPLICA_SET, POD), concerns=concerned_deployments),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from beamhall.embedded.workloads.scheduling import plan_scheduling
-from beamhall.kernel.kinds import NODE, POD, POD_GROUP, Kind
+from beamhall.kernel.kinds import NODE, POD, Kind
 from beamhall.kernel.objects import Object
 from beamhall.kernel.plan import Bind, Emit, Plan
 from tests.planning import World, said
@@ -110,10 +110,21 @@ def test_selectors_and_tolerations(spec: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [{"schedulerName": "volcano"}, {"schedulingGates": [{"name": "g"}]}, {"phase": "Failed"}],
+    [{"schedulerName": "volcano"}, {"phase": "Failed"}],
 )
 def test_pods_that_are_not_ours_to_place(spec: dict[str, Any]) -> None:
     assert plan_scheduling({}, World(node(), pod(**spec))).actions == ()
+
+
+def test_a_gated_pod_waits_for_its_gates_and_says_so() -> None:
+    world = World(node(), pod(schedulingGates=[{"name": "g"}]))
+    schedule(world)
+    condition = world.list(POD)[0]["status"]["conditions"][0]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("PodScheduled", "False", "SchedulingGated")
+    assert schedule(world).actions == []
+    world.list(POD)[0]["spec"]["schedulingGates"] = []
+    schedule(world)
+    assert bindings(world) == {"p": "n"}
 
 
 def test_figures_alone_do_not_rewrite_a_message() -> None:
@@ -166,7 +177,6 @@ def test_a_group_starts_whole_or_holds_nothing() -> None:
     world.put(*node("m", cpu="3"))
     schedule(world)
     assert bindings(world) == {"small": "n", "p0": "m", "p1": "m", "p2": "m"}
-    assert world.list(POD_GROUP)[0]["status"]["phase"] == "Scheduled"
     assert schedule(world).actions == ()
 
 
