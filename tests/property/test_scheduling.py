@@ -75,12 +75,11 @@ def _settle(world: World) -> None:
         _check_victims(world, plan)
         world.carry_out(plan)
         _check(world, bound)
-        assert not plan_scheduling({}, world).actions or plan.again_after_s is not None
         world.finish_deletions()
     raise AssertionError("does not come to rest")
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=150)
 @given(
     st.lists(st.tuples(st.sampled_from(["1", "4"]), st.sampled_from([0, 2])), max_size=3),
     st.lists(st.tuples(st.lists(_PODS, max_size=6), st.sampled_from([10.0, PATIENCE_S])), min_size=1, max_size=3),

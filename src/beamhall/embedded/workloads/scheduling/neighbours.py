@@ -63,51 +63,53 @@ class Neighbours:
         self._cluster = cluster
         self._namespace_labels = namespace_labels
         self._counts: dict[tuple[Term, bool], Places] = {}
-        self._holders: dict[Term, Places] = {}
+        self._holders: tuple[dict[Term, Places], dict[Term, Places]] = ({}, {})  # all; without those that are ending
         for resident in cluster.residents():
             self._hold(resident, 1)
 
     @property
     def is_anybody_apart(self) -> bool:
         """Whether Pods on nodes keep others away, so that every Pod has to look at them."""
-        return bool(self._holders)
+        return bool(self._holders[0])
 
     def note(self, resident: Resident, sign: int) -> None:
         """Take that a Pod came (1) or went (-1)."""
         self._hold(resident, sign)
-        for (term, is_spread), places in self._counts.items():
+        for (term, without_ending), places in self._counts.items():
             if (place := resident.node.labels.get(term.topology_key)) is None:
                 continue
-            if self._matches(term, resident.pod) and not (is_spread and resident.is_ending):
+            if self._matches(term, resident.pod) and not (without_ending and resident.is_ending):
                 places[place] = places.get(place, 0) + sign
 
-    def wishes(self, pod: ReadOnlyObject, shape: Shape) -> Wishes:
-        """Find what the other Pods mean for this one now."""
+    def wishes(self, pod: ReadOnlyObject, shape: Shape, *, soon: bool = False) -> Wishes:
+        """Find what the other Pods mean for this one: now, or soon, when those that are ending have ended."""
         wishes = Wishes()
         for term in shape.near:
-            places = frozenset(place for place, n in self._count(term).items() if n > 0)
+            places = frozenset(place for place, n in self._count(term, soon).items() if n > 0)
             if not places and self._matches(term, pod):
                 wishes.wanted.append((term.topology_key, None, "the Pod's affinity tells places apart"))
             else:
                 why = f"has no Pod near that the Pod's affinity asks for ({say_selector(term)})"
                 wishes.wanted.append((term.topology_key, places, why))
         for term in shape.apart:
-            places = frozenset(place for place, n in self._count(term).items() if n > 0)
+            places = frozenset(place for place, n in self._count(term, soon).items() if n > 0)
             why = f"has a Pod that this Pod's anti-affinity keeps away from ({say_selector(term)})"
             wishes.shut.append((term.topology_key, places, why))
-        for term, held in self._holders.items():
+        for term, held in self._holders[soon].items():
             places = frozenset(place for place, n in held.items() if n > 0)
             if places and self._matches(term, pod):
                 wishes.shut.append((term.topology_key, places, "has a Pod whose anti-affinity keeps this Pod away"))
         for weight, term in shape.preferences:
-            wishes.liked.append((term.topology_key, {p: weight * 2.0 for p, n in self._count(term).items() if n > 0}))
+            wishes.liked.append(
+                (term.topology_key, {p: weight * 2.0 for p, n in self._count(term, soon).items() if n > 0})
+            )
         for spread in shape.spreads:
             self._add_spread(wishes, pod, shape, spread)
         return wishes
 
     def _add_spread(self, wishes: Wishes, pod: ReadOnlyObject, shape: Shape, spread: Spread) -> None:
         key = spread.term.topology_key
-        counted = self._count(spread.term, is_spread=True)
+        counted = self._count(spread.term, True)
         domains = {n.labels[key]: 0 for n in self._cluster.nodes if key in n.labels and _counts_for(n, shape, spread)}
         for place in domains:
             domains[place] = counted.get(place, 0)
@@ -123,22 +125,25 @@ class Neighbours:
         why = f"has more such Pods than the Pod's topologySpreadConstraints allow ({rule})"
         wishes.shut.append((key, full, why))
 
-    def _count(self, term: Term, *, is_spread: bool = False) -> Places:
-        """Count the Pods that a term means, by place; spreading does not count those that are ending."""
-        if (term, is_spread) not in self._counts:
+    def _count(self, term: Term, without_ending: bool) -> Places:  # noqa: FBT001
+        """Count the Pods that a term means, by place; spreading never counts those that are ending."""
+        if (term, without_ending) not in self._counts:
             places: Places = {}
             for resident in self._cluster.residents():
                 place = resident.node.labels.get(term.topology_key)
-                if place is not None and not (is_spread and resident.is_ending) and self._matches(term, resident.pod):
+                if place is None or (without_ending and resident.is_ending):
+                    continue
+                if self._matches(term, resident.pod):
                     places[place] = places.get(place, 0) + 1
-            self._counts[term, is_spread] = places
-        return self._counts[term, is_spread]
+            self._counts[term, without_ending] = places
+        return self._counts[term, without_ending]
 
     def _hold(self, resident: Resident, sign: int) -> None:
         for term in resident.shape.apart:
             if (place := resident.node.labels.get(term.topology_key)) is not None:
-                places = self._holders.setdefault(term, {})
-                places[place] = places.get(place, 0) + sign
+                for holders in self._holders[: 1 if resident.is_ending else 2]:
+                    places = holders.setdefault(term, {})
+                    places[place] = places.get(place, 0) + sign
 
     def _matches(self, term: Term, pod: ReadOnlyObject) -> bool:
         if term.selector is None or not term.selector.matches(labels_of(pod)):

@@ -194,7 +194,7 @@ def _make_room(run: Pass, unit: Unit, pods: Sequence[ReadOnlyObject], n_wanted: 
 
     What is found is counted as taken by these Pods, and the victims as ending.
     """
-    if not all(_may_preempt(pod) for pod in pods) or not run.trial.can_help(unit.least_priority):
+    if not all(_may_preempt(pod) for pod in pods) or not run.trial.can_help(unit.priority):
         return None
     rooms: list[Room] = []
     waiting: list[Resident] = []
@@ -209,7 +209,7 @@ def _make_room(run: Pass, unit: Unit, pods: Sequence[ReadOnlyObject], n_wanted: 
         return rooms
     if pods and not rooms:
         shape = shape_of(pods[0])
-        run.in_vain[shape] = max(unit.least_priority, run.in_vain.get(shape, unit.least_priority))
+        run.in_vain[shape] = max(unit.priority, run.in_vain.get(shape, unit.priority))
     run.take_back(waiting)
     for room in rooms:
         run.trial.revive(room.victims)
@@ -218,13 +218,13 @@ def _make_room(run: Pass, unit: Unit, pods: Sequence[ReadOnlyObject], n_wanted: 
 
 def _find_room(run: Pass, unit: Unit, pod: ReadOnlyObject) -> Room | None:
     shape = shape_of(pod)
-    if run.in_vain.get(shape, -(2**31)) >= unit.least_priority:
+    if run.in_vain.get(shape, -(2**31)) >= unit.priority:
         return None
     if run.trials >= TRIALS:
         run.again_s.append(0.0)
         return None
     nominated = str((pod.get("status") or {}).get("nominatedNodeName") or "")
-    room = run.trial.find_room(pod, shape, run.fit(shape).eligible, unit.least_priority, nominated)
+    room = run.trial.find_room(pod, shape, run.fit(shape).eligible, unit.priority, nominated)
     run.trials += room is not None and bool(room.victims)
     return room
 

@@ -13,7 +13,7 @@ from beamhall.embedded.workloads.scheduling.cluster import Cluster, Node, Reside
 from beamhall.embedded.workloads.scheduling.neighbours import Neighbours
 from beamhall.embedded.workloads.scheduling.shapes import Shape
 from beamhall.embedded.workloads.scheduling.units import group_of, priority_of
-from beamhall.kernel.objects import ReadOnlyObject, metadata_of
+from beamhall.kernel.objects import ReadOnlyObject, metadata_of, name_of
 
 
 @dataclass(slots=True)
@@ -42,6 +42,10 @@ class Trial:
     def __init__(self, cluster: Cluster, neighbours: Neighbours) -> None:
         self._cluster = cluster
         self._neighbours = neighbours
+        self._of_group: dict[tuple[str, str], int] = {}
+        for one in cluster.residents():
+            if (group := group_of(one.pod)) is not None:
+                self._of_group[group] = max(priority_of(one.pod), self._of_group.get(group, -(2**31)))
         self._lowest = min((priority_of(one.pod) for one in cluster.residents()), default=None)
         self._is_any_ending = any(one.is_ending for one in cluster.residents())
 
@@ -69,6 +73,7 @@ class Trial:
 
     def end(self, victims: Sequence[Resident]) -> None:
         """Count Pods as ending from now on."""
+        self._is_any_ending |= bool(victims)
         for victim in victims:
             self._remove(victim)
             self._put_back(victim, is_ending=True)
@@ -81,11 +86,11 @@ class Trial:
 
     def _make_room(self, pod: ReadOnlyObject, shape: Shape, node: Node, priority: int) -> Room | None:
         """Take Pods off in order of importance until it fits, then put back those that need not go."""
-        lower = [one for one in node.residents.values() if _may_go(one, pod, priority)]
+        lower = [one for one in node.residents.values() if self._may_go(one, pod, priority)]
         gained = {name: sum(one.shape.amounts.get(name, 0) for one in lower) for name, _ in shape.needs}
         if any(node.free.get(n, 0) + node.ending.get(n, 0) + gained[n] < value for n, value in shape.needs):
             return None
-        lower.sort(key=_importance)
+        lower.sort(key=self._importance)
         removed: list[Resident] = []
         fits = False
         for one in lower:
@@ -109,7 +114,26 @@ class Trial:
     def _is_welcome(self, pod: ReadOnlyObject, shape: Shape, node: Node) -> bool:
         if not shape.is_social and not self._neighbours.is_anybody_apart:
             return True
-        return not self._neighbours.wishes(pod, shape).obstacle(node)
+        return not self._neighbours.wishes(pod, shape, soon=True).obstacle(node)
+
+    def _priority(self, pod: ReadOnlyObject) -> int:
+        """Give what a Pod counts as: one of a group as the most important of it: they are of use together."""
+        group = group_of(pod)
+        return priority_of(pod) if group is None else self._of_group.get(group, priority_of(pod))
+
+    def _may_go(self, resident: Resident, pod: ReadOnlyObject, priority: int) -> bool:
+        """Tell whether a Pod may be stopped for another: none of its own group, none that this pass placed."""
+        if resident.is_ending or resident.is_new or self._priority(resident.pod) >= priority:
+            return False
+        group = group_of(pod)
+        return group is None or group != group_of(resident.pod)
+
+    def _importance(self, resident: Resident) -> tuple[int, float, str]:
+        """Order by importance: lower priority first, then what started last."""
+        pod = resident.pod
+        started = str((pod.get("status") or {}).get("startTime") or metadata_of(pod).get("creationTimestamp") or "")
+        digits = "".join(character for character in started if character.isdigit())
+        return (self._priority(pod), -float(digits or 0), name_of(pod))
 
     def _remove(self, resident: Resident) -> None:
         self._cluster.remove(resident)
@@ -118,20 +142,3 @@ class Trial:
     def _put_back(self, resident: Resident, *, is_ending: bool) -> None:
         self._cluster.put_back(resident, is_ending=is_ending)
         self._neighbours.note(resident, 1)
-
-
-def _may_go(resident: Resident, pod: ReadOnlyObject, priority: int) -> bool:
-    """Tell whether a Pod may be stopped for another: not one of its own group, nor one that this pass has placed."""
-    if resident.is_ending or resident.is_new or priority_of(resident.pod) >= priority:
-        return False
-    group = group_of(pod)
-    return group is None or group != group_of(resident.pod)
-
-
-def _importance(resident: Resident) -> tuple[int, float, str]:
-    """Order by importance: lower priority first, then what started last."""
-    started = str(
-        (resident.pod.get("status") or {}).get("startTime") or metadata_of(resident.pod).get("creationTimestamp") or ""
-    )
-    digits = "".join(character for character in started if character.isdigit())
-    return (priority_of(resident.pod), -float(digits or 0), str(metadata_of(resident.pod).get("name")))

@@ -76,15 +76,10 @@ class Unit:
         return max(priority_of(pod) for pod in self.pods)
 
     @property
-    def least_priority(self) -> int:
-        """The lowest priority of its Pods: for a group, only Pods of lower priority than all of it are stopped."""
-        return min(priority_of(pod) for pod in self.pods)
-
-    @property
     def rank(self) -> tuple[bool, int, str, str, str]:
         """Where it stands in the queue, lowest first."""
-        is_new = self.group is None or not self.group.n_bound
-        return (is_new, -self.priority, self._created, namespace_of(self.pods[0]), name_of(self.pods[0]))
+        is_begun = self.group is not None and 0 < self.group.n_bound < self.group.n_wanted
+        return (not is_begun, -self.priority, self._created, namespace_of(self.pods[0]), name_of(self.pods[0]))
 
     @property
     def title(self) -> str:
