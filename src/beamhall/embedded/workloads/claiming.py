@@ -6,7 +6,7 @@ not take its own orphans back, for they would go with it.
 Source: ``k8s.io/kubernetes/pkg/controller/controller_ref_manager.go``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from beamhall.kernel.kinds import Kind
@@ -40,7 +40,13 @@ class Claim:
     actions: Sequence[Action]
 
 
-def claim(kind: Kind, owner: ReadOnlyObject, dependants: Kind, view: View) -> Claim:
+def claim(
+    kind: Kind,
+    owner: ReadOnlyObject,
+    dependants: Kind,
+    view: View,
+    may_adopt: Callable[[ReadOnlyObject], bool] = lambda _: True,
+) -> Claim:
     """Find the objects of a kind that an owner with a ``spec.selector`` controls, and set right whose they are."""
     selector = selector_from_object(owner["spec"]["selector"])
     is_ending = is_being_deleted(owner)
@@ -56,7 +62,10 @@ def claim(kind: Kind, owner: ReadOnlyObject, dependants: Kind, view: View) -> Cl
     adopted = [
         obj
         for obj in view.controlled_by(dependants, "")
-        if namespace_of(obj) == namespace_of(owner) and not is_being_deleted(obj) and selector.matches(labels_of(obj))
+        if namespace_of(obj) == namespace_of(owner)
+        and not is_being_deleted(obj)
+        and selector.matches(labels_of(obj))
+        and may_adopt(obj)
     ]
     if adopted:
         actions.append(Require(key_of(kind, owner), uid_of(owner)))

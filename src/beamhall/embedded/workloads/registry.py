@@ -12,6 +12,7 @@ from beamhall.embedded.workloads.pod_groups import plan_pod_groups
 from beamhall.embedded.workloads.replica_sets import plan_replica_set
 from beamhall.embedded.workloads.scheduling import plan_scheduling
 from beamhall.embedded.workloads.services import plan_endpoints
+from beamhall.embedded.workloads.stateful_sets import STATEFUL_WATCHES, plan_stateful_set
 from beamhall.kernel.kinds import (
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -26,6 +27,7 @@ from beamhall.kernel.kinds import (
     REPLICA_SET,
     SERVICE,
     SERVICE_ACCOUNT,
+    STATEFUL_SET,
 )
 from beamhall.kernel.objects import Object
 from beamhall.kernel.planner import Planner
@@ -39,6 +41,7 @@ def workload_planners() -> Sequence[Planner]:
         Planner("job", JOB, plan_job, watches=(POD,)),
         Planner("replicaset", REPLICA_SET, plan_replica_set, watches=(POD,), concerns=selected_by(REPLICA_SET)),
         Planner("deployment", DEPLOYMENT, plan_deployment, watches=(REPLICA_SET, POD), concerns=concerned_deployments),
+        Planner("statefulset", STATEFUL_SET, plan_stateful_set, STATEFUL_WATCHES, concerns=selected_by(STATEFUL_SET)),
         Planner(
             "endpoints", NAMESPACE, plan_endpoints, watches=(SERVICE, POD, ENDPOINTS, ENDPOINT_SLICE), by_namespace=True
         ),

@@ -21,7 +21,7 @@ from beamhall.embedded.api.builtin.causes import (
 from beamhall.embedded.api.builtin.pod_validation import validate_template
 from beamhall.embedded.api.builtin.selector_validation import validate_own_selector
 from beamhall.kernel.errors import Cause
-from beamhall.kernel.objects import ReadOnlyObject
+from beamhall.kernel.objects import ReadOnlyObject, metadata_of
 
 _PERCENT = re.compile(r"[0-9]+%")
 _PERCENT_RULE = (
@@ -106,13 +106,24 @@ def _validate_lasting_template(spec: Mapping[str, Any], kind: str) -> Iterator[C
     if template is None:
         yield required("spec.template")
         return
-    yield from validate_template(template, "spec.template")
+    yield from validate_template(_with_claims(template, spec), "spec.template")
     pod_spec = template.get("spec") or {}
     if pod_spec.get("restartPolicy") not in (None, "Always"):
         yield unsupported("spec.template.spec.restartPolicy", pod_spec["restartPolicy"], ("Always",))
     if pod_spec.get("activeDeadlineSeconds") is not None:
         detail = f"activeDeadlineSeconds in {kind} is not Supported"
         yield forbidden("spec.template.spec.activeDeadlineSeconds", detail)
+
+
+def _with_claims(template: Mapping[str, Any], spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a template with the volumes that its Pods will have of ``volumeClaimTemplates``, which it may mount."""
+    names = [metadata_of(claim).get("name") for claim in spec.get("volumeClaimTemplates") or ()]
+    if not names:
+        return template
+    pod_spec = template.get("spec") or {}
+    others = [volume for volume in pod_spec.get("volumes") or () if volume.get("name") not in names]
+    claims = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names]
+    return {**template, "spec": {**pod_spec, "volumes": [*others, *claims]}}
 
 
 def _validate_strategy(strategy: Mapping[str, Any]) -> Iterator[Cause]:

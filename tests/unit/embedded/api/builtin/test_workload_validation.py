@@ -247,6 +247,15 @@ def test_a_revision_keeps_its_data():
     _check(validate_create(kinds.CONTROLLER_REVISION, {"metadata": old["metadata"]}), ["data: Required value"])
 
 
+@pytest.mark.parametrize(("name", "n_wrong"), [("data", 0), ("date", 1)])
+def test_a_stateful_set_mounts_its_claims(name, n_wrong):
+    pod = {"containers": [POD["containers"][0] | {"volumeMounts": [{"name": name, "mountPath": "/data"}]}]}
+    claims = [{"metadata": {"name": "data"}}]
+    spec = LASTING | {"template": TEMPLATE | {"spec": pod}, "volumeClaimTemplates": claims}
+    start = 'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "date"'
+    _check(validate_create(kinds.STATEFUL_SET, _made(kinds.STATEFUL_SET, spec)), [start] * n_wrong)
+
+
 def test_defaults():
     deployment = _made(kinds.DEPLOYMENT, LASTING)["spec"]
     assert deployment["replicas"] == 1
