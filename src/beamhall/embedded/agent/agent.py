@@ -21,6 +21,7 @@ from beamhall.embedded.agent.devices import Devices, find_gpus
 from beamhall.embedded.agent.directory import PodDirectory, pod_directories
 from beamhall.embedded.agent.events import EventRecorder
 from beamhall.embedded.agent.facts import has_ended, on_host_network, spec_of
+from beamhall.embedded.agent.following import Following
 from beamhall.embedded.agent.images import Catalog
 from beamhall.embedded.agent.launching import passed_variables
 from beamhall.embedded.agent.lifecycle import grace_period_s
@@ -122,6 +123,7 @@ class Agent:
                 tasks.create_task(services.run())
                 tasks.create_task(tools.limits.run())
                 tasks.create_task(self._keep_names(tools))
+                tasks.create_task(tools.following.run())
                 reporter = NodeReporter(self._client, self.clock, self._settings, self._node)
                 await _persistently(reporter.register)
                 tasks.create_task(reporter.beat())
@@ -158,6 +160,7 @@ class Agent:
             addresses=Addresses(subnet.network),
             names=Names(self._directory / "network", _host_names()),
             devices=devices,
+            following=Following(self._client),
             roots=Roots(self._directory / "volumes", self._settings.allow_host_path),
             allocatable=allocatable_of(machine, devices, self._settings.max_pods),
             passed=passed_variables(self._settings, os.environ),

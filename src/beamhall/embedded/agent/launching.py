@@ -28,9 +28,10 @@ from beamhall.embedded.agent.facts import on_host_network
 from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.limits.limits import Limits
 from beamhall.embedded.agent.network import hostname_of
+from beamhall.embedded.agent.projections import decode_secret
 from beamhall.embedded.agent.sandbox import ContainerSpec, Mount, WarmStart
 from beamhall.embedded.agent.settings import AgentSettings
-from beamhall.embedded.agent.volumes import Roots, decode_secret, mounts_of
+from beamhall.embedded.agent.volumes import Roots, mounts_of
 from beamhall.kernel.errors import NotFound
 from beamhall.kernel.kinds import CONFIG_MAP, SECRET
 from beamhall.kernel.objects import ReadOnlyObject, namespace_of

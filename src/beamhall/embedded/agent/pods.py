@@ -21,7 +21,6 @@ from beamhall.embedded.agent.facts import (
     ContainerFacts,
     Ending,
     PodFacts,
-    Trouble,
     containers,
     has_ended,
     init_containers,
@@ -46,7 +45,9 @@ from beamhall.embedded.agent.lifecycle import (
 from beamhall.embedded.agent.limits.limits import tell_end
 from beamhall.embedded.agent.limits.running import Running
 from beamhall.embedded.agent.node import HOST_IP
+from beamhall.embedded.agent.podvolumes import PodVolumes
 from beamhall.embedded.agent.probing import Health
+from beamhall.embedded.agent.projections import volumes_of
 from beamhall.embedded.agent.pulling import Pulling
 from beamhall.embedded.agent.reporting import StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
@@ -54,19 +55,13 @@ from beamhall.embedded.agent.sandbox import StartFailed
 from beamhall.embedded.agent.sandbox.exec import run_command
 from beamhall.embedded.agent.status import back_off_message, pod_status, reported_health
 from beamhall.embedded.agent.tools import Tools
-from beamhall.embedded.agent.volumes import (
-    Contents,
-    VolumeError,
-    contents_needed,
-    make_volume,
-    remove_memory,
-    volumes_of,
-)
+from beamhall.embedded.agent.volumes import remove_memory
 from beamhall.kernel.errors import ApiError, NotFound
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, name_of, namespace_of, revision_of, uid_of
 
 _DISK_RETRY_S = 2.0
+_EVICTION_GRACE_S = 1.0
 _MESSAGES_BYTES = 12 * 1024
 """How much the messages of all containers of a Pod may have, as in a kubelet."""
 _LEAST_GRACE_S = 2.0
@@ -96,7 +91,7 @@ class PodWorker:
         images = {name: str(c.get("image") or "") for name, c in self._containers.items()}
         self._pulling = Pulling(lambda: self.pod, images, tools, self._wake.set)
         self._care = Care(lambda: self.pod, tools.recorder, tools.clock, self._wake.set)
-        self._volumes_trouble: Trouble | None = None
+        self._volumes = PodVolumes(lambda: self.pod, own, tools)
         self._idle = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._is_done = False
@@ -108,6 +103,7 @@ class PodWorker:
         """Take in a newer state of the object; an older one is ignored."""
         if revision_of(pod) >= revision_of(self.pod):
             self.pod = pod
+            self._volumes.notice(pod)
             self._wake.set()
 
     def vanish(self) -> None:
@@ -170,6 +166,7 @@ class PodWorker:
             reporting.cancel()
             self._pulling.close()
             self._care.close()
+            self._volumes.close()
         self._idle.set()
 
     async def _despite_disk(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -208,6 +205,9 @@ class PodWorker:
             ending=self.own.ending(),
             volumes_ready=not volumes_of(self.pod),
         )
+        self._volumes.address = self._facts.address
+        if self.is_running and self._tasks is not None:
+            self._volumes.keep(self._tasks, self._evict, is_stale=True)
         for name in self._containers:
             for run in self._runs.of(name)[-1:]:
                 self._watch(name, run, reported_health(self.pod, self._containers[name], run.number))
@@ -222,7 +222,7 @@ class PodWorker:
     def _current(self) -> PodFacts:
         """Put together what is known now."""
         known = {name: self._container_facts(name) for name in self._containers}
-        return replace(self._facts, containers=known, volumes_trouble=self._volumes_trouble)
+        return replace(self._facts, containers=known, volumes_trouble=self._volumes.trouble)
 
     def _container_facts(self, name: str) -> ContainerFacts:
         prepared = self._pulling.prepared.get(name)
@@ -341,28 +341,14 @@ class PodWorker:
         self._wake.set()
 
     async def _prepare_volumes(self) -> None:
-        tools = self._tools
-        try:
-            contents = await self._volume_contents()
-            for volume in volumes_of(self.pod):
-                await asyncio.to_thread(make_volume, self.pod, volume, self.own, tools.roots, contents)
-        except (VolumeError, ApiError) as error:
-            failures = self._volumes_trouble.failures + 1 if self._volumes_trouble is not None else 1
-            retry_at = tools.clock.now() + timedelta(seconds=tools.settings.retry.delay_s(failures))
-            self._volumes_trouble = Trouble("FailedMount", str(error), failures, retry_at)
-            tools.recorder.warning(self.pod, "FailedMount", f"MountVolume.SetUp failed for {error}")
-        else:
-            self._volumes_trouble = None
+        assert self._tasks is not None
+        if await self._volumes.prepare():
             self._facts = replace(self._facts, volumes_ready=True)
+            self._volumes.keep(self._tasks, self._evict)
 
-    async def _volume_contents(self) -> Contents:
-        objects: dict[Any, Object | None] = {}
-        for kind, name in sorted(contents_needed(self.pod), key=str):
-            try:
-                objects[kind, name] = await self._tools.client.get(kind, name, namespace_of(self.pod))
-            except NotFound:
-                objects[kind, name] = None
-        return Contents(objects, agent_fields(self._facts.address, HOST_IP), self._tools.allocatable)
+    def _evict(self, message: str) -> None:
+        self._tools.recorder.warning(self.pod, "Evicted", message)
+        self.stop("Evicted", message, _EVICTION_GRACE_S)
 
     def _begin_end(self, ending: Ending) -> None:
         self.own.keep_ending(ending)

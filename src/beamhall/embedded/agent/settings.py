@@ -50,6 +50,7 @@ class AgentSettings:
         passed_through: Names of host variables that containers get.
         env: Variables that every container gets, for instance a proxy of the laboratory.
         heartbeat_s: How often the Lease that says that this node is alive is renewed; it holds four times as long.
+        storage_check_s: How often it is looked how much emptyDirs with a limit hold.
         minimum_grace_s: What a Pod whose object is gone already gets between SIGTERM and SIGKILL.
         pod_network: Where Pod addresses are taken from, in 127.0.0.0/8.
         cgroups: Whether limits are kept by control groups, where the machine permits that.
@@ -69,6 +70,7 @@ class AgentSettings:
     passed_through: tuple[str, ...] = PASSED_THROUGH
     env: Mapping[str, str] = field(default_factory=dict)
     heartbeat_s: float = 60.0
+    storage_check_s: float = 10.0
     minimum_grace_s: float = 2.0
     pod_network: str = "127.64.0.0/11"
     cgroups: bool = True

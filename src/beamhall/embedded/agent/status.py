@@ -25,6 +25,7 @@ from beamhall.kernel.clock import format_time
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
 
 Container = Mapping[str, Any]
+_DISRUPTIONS = ("Evicted", "Terminated")
 
 
 def pod_status(pod: ReadOnlyObject, facts: PodFacts, now: datetime, pace: Pace, host_ip: str) -> Object:
@@ -225,8 +226,18 @@ def _conditions(
         {"type": "Ready"} | (_gates(pod, current) if ready["status"] == "True" else ready),
         {"type": "ContainersReady"} | ready,
         *(scheduled or [{"type": "PodScheduled", "status": "True"}]),
+        *_disruption(facts),
     ]
     return merge_conditions(current, [_with_transition(condition, current, now) for condition in wanted])
+
+
+def _disruption(facts: PodFacts) -> Sequence[Object]:
+    """Say that this node, not the Pod's own doing, ends it, for those who count a Pod's failures. Source: KEP-3329."""
+    ending = facts.ending
+    if ending is None or ending.reason not in _DISRUPTIONS:
+        return ()
+    message = ending.message
+    return [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message}]
 
 
 def _flag(holds: bool) -> Object:  # noqa: FBT001  a truth value is what it is about

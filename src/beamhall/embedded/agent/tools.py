@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from beamhall.client.protocol import Client
 from beamhall.embedded.agent.devices import Devices
 from beamhall.embedded.agent.events import EventRecorder
+from beamhall.embedded.agent.following import Following
 from beamhall.embedded.agent.images import Catalog
 from beamhall.embedded.agent.lifecycle import Pace
 from beamhall.embedded.agent.limits.limits import Limits
@@ -31,6 +32,7 @@ class Tools:
         names: Hosts files.
         devices: GPUs.
         roots: Where volumes may be.
+        following: Tells what changed of what volumes show.
         allocatable: The node's resources.
         passed: Variables of the host that Pods get.
         limits: What containers may use.
@@ -46,6 +48,7 @@ class Tools:
     names: Names
     devices: Devices
     roots: Roots
+    following: Following
     allocatable: Mapping[str, str]
     passed: Mapping[str, str]
     limits: Limits

@@ -1,17 +1,22 @@
 """The agent on the real embedded API: what the fake cluster of the other tests only pretends."""
 
 import asyncio
+import base64
+import contextlib
+import json
 import random
 from contextlib import asynccontextmanager
+
+import pytest
 
 from beamhall.client.local import LocalClient
 from beamhall.client.protocol import LogOptions
 from beamhall.embedded.agent.logs import PodLogs
 from beamhall.embedded.api.factory import create_app, create_resource_api
 from beamhall.embedded.store.store import Store
-from beamhall.kernel.errors import NotFound
+from beamhall.kernel.errors import AlreadyExists, NotFound
 from beamhall.kernel.identity import ADMIN_GROUP, User
-from beamhall.kernel.kinds import EVENT, NODE, POD
+from beamhall.kernel.kinds import EVENT, NODE, POD, SERVICE_ACCOUNT
 from tests.unit.embedded.agent.conftest import RealClock, pod_of, running
 
 
@@ -102,3 +107,24 @@ async def test_forced_deletion(tmp_path, catalog, settings):
         await client.delete(POD, "one", "default", grace_period_s=0)
         assert await is_gone(client, "one")
         await until(lambda: asyncio.sleep(0, agent.n_running_pods), lambda n: n == 0)
+
+
+async def test_a_token_of_the_service_account_can_be_mounted(tmp_path, catalog, settings):
+    async with embedded(tmp_path, catalog, settings) as (client, agent):
+        if not agent.sandboxes.capabilities.mounts.works:
+            pytest.skip("no mounts on this machine")
+        with contextlib.suppress(AlreadyExists):
+            await client.create(SERVICE_ACCOUNT, {"metadata": {"name": "default", "namespace": "default"}})
+        pod = pod_of("one", "cat /var/run/mine/token")
+        token = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 900}}
+        pod["spec"]["volumes"] = [{"name": "v", "projected": {"sources": [token]}}]
+        pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "v", "mountPath": "/var/run/mine"}]
+        pod = await until(await bound(client, pod), in_phase("Succeeded", "Failed"))
+        async with client.logs("one", "default", LogOptions()) as blocks:
+            text = b"".join([block async for block in blocks])
+        _, claims, _ = text.split(b".")
+        claims = json.loads(base64.urlsafe_b64decode(claims + b"==="))
+        assert claims["aud"] == ["vault"]
+        assert claims["sub"] == "system:serviceaccount:default:default"
+        assert claims["kubernetes.io"]["pod"]["uid"] == pod["metadata"]["uid"]
+        assert claims["exp"] - claims["iat"] == 900

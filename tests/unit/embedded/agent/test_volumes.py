@@ -6,24 +6,19 @@ import pytest
 
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.environment import ConfigError
-from beamhall.embedded.agent.volumes import (
-    Contents,
-    Roots,
-    VolumeError,
-    contents_needed,
-    files_of,
-    make_volume,
-    memory_root,
-    mounts_of,
-    remove_memory,
-    volume_path,
-)
+from beamhall.embedded.agent.projections import Contents, File, TokenSpec, VolumeError, contents_needed, files_of
+from beamhall.embedded.agent.publishing import publish
+from beamhall.embedded.agent.sandbox.child.inside import open_within
+from beamhall.embedded.agent.storage import overgrown, size_limits
+from beamhall.embedded.agent.volumes import Roots, make_volume, memory_root, mounts_of, remove_memory, volume_path
 from beamhall.kernel.kinds import CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET
 
 MAP = {"kind": "ConfigMap", "data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\xff").decode()}}
 KEY = {"kind": "Secret", "data": {"k": base64.b64encode(b"s3").decode()}}
 CONTENTS = Contents(
-    {(CONFIG_MAP, "m"): MAP, (SECRET, "s"): KEY, (CONFIG_MAP, "no"): None}, {"status.podIP": "127.1.1.1"}
+    {(CONFIG_MAP, "m"): MAP, (SECRET, "s"): KEY, (CONFIG_MAP, "no"): None},
+    {TokenSpec("", 3600): "t0", TokenSpec("vault", 600): "t1"},
+    {"status.podIP": "127.1.1.1"},
 )
 
 
@@ -57,10 +52,17 @@ def pod(*volumes, mounts=()):
                         {"secret": {"name": "s", "items": [{"key": "k", "path": "y"}]}},
                         {"downwardAPI": {"items": [{"path": "z", "fieldRef": {"fieldPath": "status.podIP"}}]}},
                         {"serviceAccountToken": {"path": "token"}},
+                        {"serviceAccountToken": {"path": "v", "audience": "vault", "expirationSeconds": 600}},
                     ]
                 }
             },
-            [("x", b"1", 0o644), ("y", b"s3", 0o644), ("z", b"127.1.1.1", 0o644)],
+            [
+                ("x", b"1", 0o644),
+                ("y", b"s3", 0o644),
+                ("z", b"127.1.1.1", 0o644),
+                ("token", b"t0", 0o644),
+                ("v", b"t1", 0o644),
+            ],
         ),
     ],
 )
@@ -135,8 +137,9 @@ def mounted(tmp_path, variables=None, **mount):
 def test_mounts(tmp_path):
     entry, root = mounted(tmp_path)
     assert (entry.source, entry.target, entry.read_only, entry.kind) == (root, "/data", False, "bind")
+    assert entry.within is None
     entry, root = mounted(tmp_path, subPath="a/b", readOnly=True)
-    assert (entry.source, entry.read_only) == (root / "a/b", True)
+    assert (entry.source, entry.read_only, entry.within) == (root / "a/b", True, root)
     assert (root / "a/b").is_dir()
     entry, root = mounted(tmp_path, {"POD": "p-0"}, subPathExpr="$(POD)/x")
     assert entry.source == root / "p-0/x"
@@ -163,11 +166,66 @@ def test_a_mount_may_not_leave_its_volume(tmp_path, mount, message):
     assert not (tmp_path / "x").exists()
 
 
+def test_a_link_that_is_put_there_later_is_not_followed(tmp_path):
+    entry, root = mounted(tmp_path, subPath="a/b")
+    (root / "a" / "b").rmdir()
+    (tmp_path / "secret").mkdir()
+    (root / "a" / "b").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="a link was put there"):
+        open_within(str(entry.within), str(entry.source))
+    (root / "a" / "b").unlink()
+    (root / "a").rmdir()
+    (root / "a").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="a link was put there"):
+        open_within(str(entry.within), str(entry.source), make=True)
+    assert not list((tmp_path / "secret").iterdir())
+
+
+def files(**contents):
+    return [File(path.replace("__", "/"), content.encode(), 0o640) for path, content in contents.items()]
+
+
+def shown(volume):
+    return {str(p.relative_to(volume)): p.read_text() for p in volume.rglob("[!.]*") if p.is_file()}
+
+
+def test_a_volume_changes_all_at_once(tmp_path):
+    volume = tmp_path / "v"
+    assert publish(volume, files(a="1", d__x="2", d__y="3"))
+    assert not publish(volume, files(a="1", d__x="2", d__y="3"))
+    assert (volume / "d" / "x").read_text() == "2"
+    assert (volume / "a").stat().st_mode & 0o777 == 0o640
+    held = (volume / "..data").resolve()
+    assert publish(volume, files(a="4", b="5"))
+    assert {p.name: p.read_text() for p in volume.iterdir() if not p.name.startswith("..")} == {"a": "4", "b": "5"}
+    assert not held.exists()
+    assert len([p for p in volume.iterdir() if p.name.startswith("..20")]) == 1
+    assert publish(volume, [])
+    assert not [p for p in volume.iterdir() if not p.name.startswith("..")]
+
+
+def test_what_emptydirs_hold_is_held_against_their_limits(tmp_path):
+    own, roots = PodDirectory(tmp_path, "uid-1"), Roots(tmp_path / "claims", False)
+    subject = pod({"name": "e", "emptyDir": {"sizeLimit": "1Mi"}}, {"name": "free", "emptyDir": {}})
+    for volume in subject["spec"]["volumes"]:
+        make_volume(subject, volume, own, roots, CONTENTS)
+    limits = size_limits(subject)
+    assert limits == {"e": 1 << 20}
+    (own.volumes / "free" / "big").write_bytes(b"x" * (2 << 20))
+    (own.volumes / "e" / "small").write_bytes(b"x" * 5000)
+    (own.volumes / "e" / "link").symlink_to(own.volumes / "free" / "big")
+    (own.volumes / "e" / "hard").hardlink_to(own.volumes / "e" / "small")
+    assert overgrown(subject, own, roots, limits) == ""
+    (own.volumes / "e" / "deep").mkdir()
+    (own.volumes / "e" / "deep" / "big").write_bytes(b"x" * (2 << 20))
+    assert overgrown(subject, own, roots, limits) == 'Usage of EmptyDir volume "e" exceeds the limit "1Mi". '
+
+
 def test_volumes_made_from_objects_are_read_only(tmp_path):
     volume = {"name": "v", "configMap": {"name": "m"}}
     subject = pod(volume, mounts=[{"name": "v", "mountPath": "/etc/x", "subPath": "a"}])
     own, roots = PodDirectory(tmp_path, "uid-1"), Roots(tmp_path / "claims", False)
     make_volume(subject, volume, own, roots, CONTENTS)
     (entry,) = mounts_of(subject, subject["spec"]["containers"][0], own, roots, {})
-    assert (entry.source, entry.read_only) == (own.volumes / "v" / "a", True)
+    assert (entry.source, entry.read_only) == ((own.volumes / "v" / "a").resolve(), True)
     assert [path.name for path in own.volumes.iterdir()] == ["v"]

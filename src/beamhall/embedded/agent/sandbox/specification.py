@@ -19,12 +19,14 @@ class Mount:
         target: Where, as an absolute path. It need not exist on the host, which is never changed.
         read_only: Whether the container may not write to it.
         kind: ``bind`` or ``tmpfs``.
+        within: A directory that the source is in, and may not turn out to have left by a link when it is mounted.
     """
 
     source: Path | None
     target: str
     read_only: bool = False
     kind: Literal["bind", "tmpfs"] = "bind"
+    within: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,13 @@ class Capabilities:
 def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
     """Write what the shim is told, leaving out what cannot be had here and may be missed: names, addresses."""
     mounts = [
-        {"source": str(m.source) if m.source else None, "target": m.target, "read_only": m.read_only, "kind": m.kind}
+        {
+            "source": str(m.source) if m.source else None,
+            "target": m.target,
+            "read_only": m.read_only,
+            "kind": m.kind,
+            "within": str(m.within) if m.within else "",
+        }
         for m in spec.mounts
     ]
     if spec.hosts_file and capabilities.mounts.works:

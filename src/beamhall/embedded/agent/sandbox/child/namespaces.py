@@ -15,7 +15,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import linux
+from beamhall.embedded.agent.sandbox.child import inside, linux
 
 _ENTRIES_LIMIT = 4096
 _KEPT_FLAGS = (
@@ -87,6 +87,12 @@ def unshare(flags: int, *, with_user: bool) -> None:
                 file.write(text)
 
 
+def _open(mount: Mapping[str, Any]) -> int:
+    if mount.get("within"):
+        return inside.open_within(mount["within"], mount["source"])
+    return os.open(mount["source"], os.O_PATH | os.O_CLOEXEC)
+
+
 class View:
     """The file system as the container sees it, while it is being made."""
 
@@ -103,7 +109,7 @@ class View:
         sources: list[int | None] = []
         for mount in ordered:
             try:
-                sources.append(os.open(mount["source"], os.O_PATH | os.O_CLOEXEC) if mount["kind"] == "bind" else None)
+                sources.append(_open(mount) if mount["kind"] == "bind" else None)
             except OSError as error:
                 raise MountError(
                     f"cannot mount {mount['source']} on {mount['target']}: {mount['source']}: {error.strerror}"
