@@ -4,9 +4,13 @@ Each line of a file is ``<RFC 3339 time> <stdout|stderr> <F|P> <text>``; P marks
 Source: kubernetes/enhancements "CRI logging"; ``pkg/kubelet/kuberuntime/logs``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+
+from beamhall.client.protocol import StreamName
 
 _MESSAGE_LINES = 80
 _MESSAGE_BYTES = 2048
@@ -55,6 +59,22 @@ class LogText:
             return b""
         head = moment + b" " if self.timestamps and begins else b""
         return head + text + (b"" if tag == b"P" else b"\n")
+
+
+@dataclass(slots=True)
+class LogOutputs:
+    """Turns a log file, given in blocks of any size, back into what the container wrote, by stream."""
+
+    _rest: bytes = b""
+
+    def feed(self, block: bytes) -> Iterator[tuple[StreamName, bytes]]:
+        """Give what a block holds; a log line whose end is still missing is kept for the next."""
+        lines = (self._rest + block).split(b"\n")
+        self._rest = lines.pop()
+        parts = [line.split(b" ", 3) for line in lines]
+        whole = [(part[1], part[3] + (b"" if part[2] == b"P" else b"\n")) for part in parts if len(part) == 4]
+        for stream, run in groupby(whole, itemgetter(0)):
+            yield "stderr" if stream == b"stderr" else "stdout", b"".join(text for _, text in run)
 
 
 def tail_offset(read: Callable[[int, int], bytes], size: int, lines: int, block: int = 65536) -> int:

@@ -139,7 +139,9 @@ def container_spec(
         hostname=place.hostname,
         address="" if on_host_network(pod) else ground.address,
         hosts_file=ground.hosts_file,
-        warm=_warm(ground),
+        warm=None if container.get("stdin") or container.get("tty") else _warm(ground),
+        stdin=bool(container.get("stdin")),
+        tty=bool(container.get("tty")),
         cgroups=ground.limits.groups_of(pod, container, attempt),
     )
 

@@ -6,10 +6,11 @@ Source: ``pkg/kubelet/kubelet_pods.go`` (``validateContainerLogStatus``) for whi
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from io import FileIO
 from typing import Any, Protocol
 
 from beamhall.client.protocol import LogOptions
@@ -133,16 +134,24 @@ async def _read(run: Run, text: LogText, options: LogOptions, watch: FileWatch) 
     with run.sandbox.log_path.open("rb", buffering=0) as file:
         if options.tail_lines is not None:
             file.seek(await asyncio.to_thread(_tail, file.fileno(), options.tail_lines))
-        while not text.is_full:
-            has_ended = run.sandbox.exit is not None  # looked at first: what is read next is then the rest
-            block = await asyncio.to_thread(file.read, _BLOCK_BYTES)
-            if block:
-                if shown := text.feed(block):
-                    yield shown
-            elif has_ended or not options.follow:
+        async for block in blocks(run, file, watch, lambda: options.follow):
+            if shown := text.feed(block):
+                yield shown
+            if text.is_full:
                 break
-            else:
-                await watch.changed()
+
+
+async def blocks(run: Run, file: FileIO, watch: FileWatch, follows: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """Read a run's log on from where the file stands; for as long as it is to be followed, until the run has ended."""
+    while True:
+        has_ended = run.sandbox.exit is not None  # looked at first: what is read next is then the rest
+        block = await asyncio.to_thread(file.read, _BLOCK_BYTES)
+        if block:
+            yield block
+        elif has_ended or not follows():
+            break
+        else:
+            await watch.changed()
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -1,16 +1,18 @@
 """Reaching into the Pods of this node: the ``exec``, ``attach`` and ``portforward`` subresources.
 
-Which run of which container is meant is decided as for logs. Must not know HTTP. Next: ``processes``, ``logs``.
+Which run of which container is meant is decided as for logs. Must not know HTTP. Next: ``processes``, ``attached``.
 Source: ``pkg/kubelet/kubelet_pods.go`` (``GetExec``, ``GetPortForward``).
 """
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from beamhall.client.protocol import ExecOptions, RemoteProcess
+from beamhall.embedded.agent.attached import attached
+from beamhall.embedded.agent.facts import containers, init_containers
 from beamhall.embedded.agent.logs import Workers, choose_container
 from beamhall.embedded.agent.pods import PodWorker
 from beamhall.embedded.agent.processes import run_beside
@@ -55,10 +57,14 @@ class PodStreams:
                 raise _not_found(choose_container(pod, options.container)) from failure
             raise InternalError(f"error executing command in container: {failure.message}") from failure
 
-    def attach(self, pod: ReadOnlyObject, options: ExecOptions) -> AbstractAsyncContextManager[RemoteProcess]:
+    @asynccontextmanager
+    async def attach(self, pod: ReadOnlyObject, options: ExecOptions) -> AsyncIterator[RemoteProcess]:
         """Follow the output of a container's program, for as long as the context is open. Raises as ``check``."""
-        self._running(pod, options.container)
-        raise BadRequest("attach is not served yet")
+        run = self._running(pod, options.container)
+        name = choose_container(pod, options.container)
+        container = next(c for c in (*containers(pod), *init_containers(pod)) if c["name"] == name)
+        async with attached(run, container, stdin=options.stdin) as process:
+            yield process
 
     async def connect(self, pod: ReadOnlyObject, port: int) -> socket.socket:
         """Open a connection to a port of the Pod.

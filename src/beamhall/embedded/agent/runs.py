@@ -59,6 +59,7 @@ class Run:
         sandbox: Its processes.
         seen_at: When it was first seen.
         words: Where its message is found once it has ended.
+        was_attached: Whether a client has been attached to it since this service began.
     """
 
     number: int
@@ -66,6 +67,7 @@ class Run:
     seen_at: datetime
     words: Words
     _last_words: str | None = None
+    was_attached: bool = False
     _listeners: list[Callable[[], None]] = field(default_factory=list)
 
     def _message(self, code: int) -> str:

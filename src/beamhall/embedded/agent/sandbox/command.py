@@ -8,10 +8,8 @@ from typing import Any
 
 from beamhall.embedded.agent.sandbox.child import record
 from beamhall.embedded.agent.sandbox.sandbox import Sandbox
-from beamhall.embedded.agent.sandbox.specification import StartFailed
+from beamhall.embedded.agent.sandbox.specification import TERMINAL, StartFailed
 from beamhall.embedded.agent.sandbox.zygotes import Answers
-
-_TERMINAL = "xterm"
 
 
 class Command:
@@ -75,5 +73,5 @@ def order_beside(sandbox: Sandbox, argv: Sequence[str], *, tty: bool) -> dict[st
         raise StartFailed("service", f"{sandbox.directory / record.ORDER} cannot be read; restart the container")
     env: Any = order["env"]
     if tty:
-        env = {"TERM": _TERMINAL, **env}
+        env = {"TERM": TERMINAL, **env}
     return {**order, "argv": list(argv), "env": env, "warm": None, "beside": {**started, "tty": tty}}

@@ -47,6 +47,11 @@ class Sandbox:
         return self.directory / record.LOG
 
     @property
+    def stdin_path(self) -> Path:
+        """The fifo that its input is written to; there only if it has an input."""
+        return self.directory / record.STDIN
+
+    @property
     def shim_pid(self) -> int:
         """The process that keeps it."""
         return int(self._shim.get("pid", 0))
@@ -117,6 +122,14 @@ class Sandbox:
     def kill_out_of_memory(self) -> None:
         """Kill it for having used more memory than it may; its reason will be ``OOMKilled``."""
         self._order("oom")
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal; nothing happens if it has none."""
+        self._order(f"resize {int(rows)} {int(columns)}")
+
+    def end_input(self) -> None:
+        """Let its program see the end of its input, once nobody writes to it any more. A terminal's has none."""
+        self._order("end-input")
 
     async def kill(self, grace_s: float) -> Exit:
         """End the container: its stop signal now, SIGKILL to everything after ``grace_s`` seconds.

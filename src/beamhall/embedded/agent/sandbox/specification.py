@@ -9,6 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+TERMINAL = "xterm"
+"""The kind of terminal that programs are told they have, unless their variables say otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:
@@ -187,7 +190,7 @@ def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
         "directory": str(spec.directory),
         "id": spec.id,
         "argv": list(spec.argv),
-        "env": {**spec.env, "BEAMHALL_SANDBOX": spec.id},
+        "env": {**({"TERM": TERMINAL} if spec.tty else {}), **spec.env, "BEAMHALL_SANDBOX": spec.id},
         "cwd": spec.cwd,
         "mounts": mounts,
         "namespaces": how,

@@ -24,6 +24,7 @@ from beamhall.embedded.api.remote.websocket import WebSocket
 from beamhall.kernel.errors import ApiError, BadRequest, status_of
 from beamhall.kernel.objects import Object
 
+_PROBE_S = 5.0
 _CHANNEL_OF = {"stdout": STDOUT, "stderr": STDERR}
 
 
@@ -42,13 +43,14 @@ class CommandSession:
         self._channels = channels
         self._process = process
         self._options = options
+        self._is_writing = False
 
     async def run(self, closing: asyncio.Event) -> None:
         """Serve until the process has ended, the client is gone, or the service stops."""
         # A first message, which says nothing: clients may wait for it to know that the streams are there.
-        await self._send(STDOUT if self._options.stdout else STDERR if self._options.stderr else ERROR, b"")
+        await self._say_nothing()
         async with asyncio.TaskGroup() as tasks:
-            ends = [tasks.create_task(self._take()), tasks.create_task(_wait(closing))]
+            ends = [tasks.create_task(end) for end in (self._take(), self._probe(), _wait(closing))]
             giving = tasks.create_task(self._give())
             for end in ends:
                 end.add_done_callback(lambda _: giving.cancel())
@@ -70,8 +72,9 @@ class CommandSession:
             while (message := await self._websocket.receive()) is not None:
                 channel, data = self._channels.decode(message)
                 if channel == STDIN and self._options.stdin:
-                    if data:
-                        await self._process.write(data)
+                    self._is_writing = True
+                    await self._process.write(data)
+                    self._is_writing = False
                 elif channel == CLOSE and data[:1] == bytes((STDIN,)):
                     await self._process.close_stdin()
                 elif channel == RESIZE and (size := read_size(data)) is not None:
@@ -79,14 +82,26 @@ class CommandSession:
         except BadRequest as error:
             await self._end(status_of(error))
 
-    async def _send(self, channel: int, data: bytes) -> None:
+    async def _probe(self) -> None:
+        """See that a client has gone while its input is not taken: nothing of it is read then, not even its end."""
+        while await asyncio.sleep(_PROBE_S, result=True):
+            if self._is_writing and not await self._say_nothing():
+                return
+
+    async def _say_nothing(self) -> bool:
+        return await self._send(STDOUT if self._options.stdout else STDERR if self._options.stderr else ERROR, b"")
+
+    async def _send(self, channel: int, data: bytes) -> bool:
+        """Send a message. False if the client is gone."""
         message = self._channels.encode(channel, data)
-        # A client that is gone is seen by ``_take``.
-        with suppress(OSError):
+        try:
             if self._channels.is_base64:
                 await self._websocket.send_text(message.decode("ascii"))
             else:
                 await self._websocket.send(message)
+        except OSError:
+            return False
+        return True
 
     async def _end(self, status: Object) -> None:
         await self._send(ERROR, msgspec.json.encode(status))

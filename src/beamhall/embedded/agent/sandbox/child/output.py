@@ -63,13 +63,17 @@ class Log:
 
 
 class Stream:
-    """One of the container's two outputs: the end of its pipe, and the line that is not yet complete."""
+    """One of the container's two outputs: the end of its pipe, and the line that is not yet complete.
 
-    def __init__(self, name: str, fd: int, log: Log) -> None:
+    One that is eager logs the beginning of a line at once, as a part: somebody may be waiting for a prompt.
+    """
+
+    def __init__(self, name: str, fd: int, log: Log, *, is_eager: bool = False) -> None:
         self.fd = fd
         self._name = name.encode()
         self._log = log
         self._rest = b""
+        self._is_eager = is_eager
         self.is_open = True
 
     def pump(self) -> bool:
@@ -84,6 +88,8 @@ class Stream:
             data = os.read(self.fd, READ_BYTES)
         except BlockingIOError:
             return False
+        except OSError:  # EIO: nobody has the terminal any more
+            data = b""
         if not data:
             self.close()
             return False
@@ -112,7 +118,7 @@ class Stream:
                 out.append(b"%s P %s\n" % (head, end[:LINE_LIMIT_BYTES]))
                 end = end[LINE_LIMIT_BYTES:]
             out.append(b"%s F %s\n" % (head, end))
-        while len(self._rest) >= LINE_LIMIT_BYTES:
+        while len(self._rest) >= LINE_LIMIT_BYTES or (self._rest and self._is_eager):
             out.append(b"%s P %s\n" % (head, self._rest[:LINE_LIMIT_BYTES]))
             self._rest = self._rest[LINE_LIMIT_BYTES:]
         if out:

@@ -3,7 +3,9 @@
 ``shim``       who holds the directory; there from the moment the directory has its name
 ``order``      what was to be started, for commands that are to run beside it
 ``log``        the container's output
-``control``    a fifo; lines ``signal NUMBER``, ``kill SECONDS``, and ``oom``: kill it for having too much memory
+``control``    a fifo; lines ``signal NUMBER``, ``kill SECONDS``, ``resize ROWS COLUMNS``, ``end-input``, and ``oom``: kill
+               it for having too much memory
+``stdin``      a fifo, where the container has an input: what is written to it
 ``started``    the container's process, once its program runs
 ``exit.json``  how it ended; after that nothing of it is left
 ``crash``      the traceback of a defect in the shim; never there
@@ -23,6 +25,7 @@ SHIM = "shim"
 ORDER = "order"
 LOG = "log"
 CONTROL = "control"
+STDIN = "stdin"
 STARTED = "started"
 EXIT = "exit.json"
 CRASH = "crash"

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import cgroups, container, execution, linux, output, record, warm
+from beamhall.embedded.agent.sandbox.child import cgroups, console, container, execution, linux, output, record, warm
 from beamhall.embedded.agent.sandbox.child.keeper import SWEEP_PAUSE_MS, Keeper, kill_children, read_order, tell
 
 _SHUTDOWN_GRACE_S = 10.0
@@ -36,6 +36,7 @@ class Shim(Keeper):
         super().__init__(spec, channel)
         self._directory = str(spec["directory"])
         self._log: output.Log
+        self._console: console.Console
         self._streams: dict[int, output.Stream] = {}
         self._control = -1
         self._started_at = ""
@@ -75,37 +76,34 @@ class Shim(Keeper):
         log = os.open(os.path.join(self._directory, record.LOG), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._log = output.Log(log)
         self._control = os.open(os.path.join(self._directory, record.CONTROL), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        pipes = {name: os.pipe() for name in ("stdout", "stderr")}
+        self._console = console.Console(self._directory, stdin=self._spec["stdin"], tty=self._spec["tty"])
         signal.signal(signal.SIGTERM, self._on_term)
         self._cgroups.make()
         shim_pid = os.getpid()
         if not self._fork():
-            self._become_container(shim_pid, {name: ends[1] for name, ends in pipes.items()})
-            for fd in (log, self._control, *(fd for ends in pipes.values() for fd in ends)):
+            self._become_container(shim_pid)
+            for fd in (log, self._control):
                 os.close(fd)
+            self._console.forget()
             self._channel.close()
             return False
-        for name, (fd, other) in pipes.items():
-            os.close(other)
-            os.set_blocking(fd, False)
-            self._streams[fd] = output.Stream(name, fd, self._log)
-        for fd in (*self._streams, self._control):
+        self._console.hand_over()
+        for name, fd in self._console.outputs.items():
+            self._streams[fd] = output.Stream(name, fd, self._log, is_eager=self._spec["stdin"])
+        for fd in (*self._streams, self._control, *({self._console.input} - {-1})):
             self._poll.register(fd, select.POLLIN)
         return True
 
-    def _become_container(self, shim_pid: int, outputs: Mapping[str, int]) -> None:
+    def _become_container(self, shim_pid: int) -> None:
         assert self._status is not None
         try:
             self._cgroups.join()
         except OSError as error:
             self._status.send(_UNLIMITED + f"{error.filename}: {error.strerror}".encode())
         try:
-            null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-            os.dup2(null, 0)
-            os.close(null)
-            os.dup2(outputs["stdout"], 1)
-            os.dup2(outputs["stderr"], 2)
+            self._console.take()
             container.prepare(self._spec, shim_pid, self._status)
+            self._console.control()
             if self._spec["warm"] is None:
                 container.execute(self._spec["argv"], self._spec["env"])
             elif not warm.prepare(self._spec):
@@ -147,6 +145,8 @@ class Shim(Keeper):
         return max(0.0, self._deadline - time.monotonic()) * 1000
 
     def _on_ready(self, fd: int) -> None:
+        if fd == self._console.input or (self._console.is_full and fd in self._streams):
+            self._pump_input()
         if fd in self._streams:
             self._streams[fd].pump()
             if not self._streams[fd].is_open:
@@ -186,6 +186,13 @@ class Shim(Keeper):
             self._deadline = None
             os.kill(self._main, signal.SIGKILL)
 
+    def _pump_input(self) -> None:
+        """Pass input on to the terminal; while that is full, wait for it instead of for the clients."""
+        self._console.pump()
+        self._poll.modify(self._console.input, 0 if self._console.is_full else select.POLLIN)
+        for fd in self._streams:
+            self._poll.modify(fd, select.POLLIN | (select.POLLOUT if self._console.is_full else 0))
+
     def _take_orders(self) -> None:
         try:
             self._orders += os.read(self._control, 4096)
@@ -202,6 +209,10 @@ class Shim(Keeper):
                 elif verb == "oom":
                     self._is_out_of_memory = True
                     self._signal(signal.SIGKILL)
+                elif verb == "resize":
+                    self._console.resize(*map(int, value.split()))
+                elif verb == "end-input":
+                    self._console.end_input()
 
     def _on_term(self, _number: int, _frame: object) -> None:
         # Who stops all processes of a machine or of a unit means the container.
