@@ -3,8 +3,8 @@
 ``shim``       who holds the directory; there from the moment the directory has its name
 ``order``      what was to be started, for commands that are to run beside it
 ``log``        the container's output
-``control``    a fifo; lines ``signal NUMBER``, ``kill SECONDS``, ``resize ROWS COLUMNS``, ``end-input``, and ``oom``: kill
-               it for having too much memory
+``control``    a fifo; lines ``signal NUMBER``, ``kill SECONDS``, ``resize ROWS COLUMNS``, ``end-input``, and ``oom``:
+               kill it for having too much memory
 ``stdin``      a fifo, where the container has an input: what is written to it
 ``started``    the container's process, once its program runs
 ``exit.json``  how it ended; after that nothing of it is left
