@@ -1,5 +1,7 @@
 import os
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ def process():
     """A process in a session of its own, with a marker."""
     marked = {**os.environ, "BEAMHALL_SANDBOX": f"stray-{os.getpid()}"}
     with subprocess.Popen(["sleep", "600"], env=marked, start_new_session=True) as running:
+        while not Path(f"/proc/{running.pid}/environ").read_bytes():  # the kernel is still starting the program
+            time.sleep(0.001)
         yield running
         running.kill()
 
