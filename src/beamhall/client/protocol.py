@@ -36,6 +36,15 @@ class Selection:
     labels: str = ""
     fields: str = ""
 
+    @property
+    def only_name(self) -> str:
+        """The one name that objects must have to be meant, where the field selector says so; else empty."""
+        for part in self.fields.split(",") if self.fields else ():
+            path, _, value = part.replace("==", "=").partition("=")
+            if path.strip() == "metadata.name":
+                return value.strip()
+        return ""
+
 
 ALL = Selection()
 

@@ -1,14 +1,14 @@
-"""Who may do what: one question, asked before every verb.
+"""Who may do what: one question, asked before every verb, and the words of a refusal.
 
-Now members of the administrators' group may do everything and others nothing; roles and bindings come as another
-``Authorizer``. This module knows neither the store nor HTTP.
+The one that answers it is ``rbac.authorizer``. This module knows neither the store nor HTTP.
+Source: ``k8s.io/apiserver/pkg/endpoints/handlers/responsewriters`` (the words).
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from beamhall.kernel.errors import Forbidden
-from beamhall.kernel.identity import ADMIN_GROUP, User
+from beamhall.kernel.identity import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Attributes:
         namespace: Empty for cluster-scoped objects and for all namespaces.
         name: Empty for collections.
         subresource: Such as ``status`` or ``log``; empty for the object itself.
+        path: What is asked for where it is no resource, such as ``/version``; empty otherwise.
     """
 
     verb: str
@@ -30,6 +31,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    path: str = ""
 
 
 class Authorizer(Protocol):
@@ -39,13 +41,9 @@ class Authorizer(Protocol):
         """Tell whether the user may do this."""
         ...
 
-
-class AdminsOnly:
-    """Lets members of ``ADMIN_GROUP`` do everything, and others nothing."""
-
-    def allows(self, user: User, attributes: Attributes) -> bool:
-        """Tell whether the user is an administrator."""
-        return ADMIN_GROUP in user.groups
+    def why_not(self, user: User, attributes: Attributes) -> str:
+        """Say what stands in the way, beyond that nothing allows it; empty: nothing more is known."""
+        ...
 
 
 def require(authorizer: Authorizer, user: User, attributes: Attributes) -> None:
@@ -56,11 +54,27 @@ def require(authorizer: Authorizer, user: User, attributes: Attributes) -> None:
     """
     if authorizer.allows(user, attributes):
         return
-    resource = f"{attributes.resource}/{attributes.subresource}" if attributes.subresource else attributes.resource
-    what = f'{attributes.resource} "{attributes.name}"' if attributes.name else attributes.resource
-    where = f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
+    why = authorizer.why_not(user, attributes)
     raise Forbidden(
-        f'{what} is forbidden: User "{user.name}" cannot {attributes.verb} resource "{resource}" '
-        f'in API group "{attributes.group}"{where}',
-        details={"group": attributes.group, "kind": attributes.resource, "name": attributes.name},
+        _refusal(user, attributes) + (f": {why}" if why else ""),
+        details={} if attributes.path else _details(attributes),
+    )
+
+
+def _details(attributes: Attributes) -> dict[str, str]:
+    details = {"name": attributes.name, "group": attributes.group, "kind": attributes.resource}
+    return {name: value for name, value in details.items() if value}
+
+
+def _refusal(user: User, wanted: Attributes) -> str:
+    if wanted.path:
+        return f'forbidden: User "{user.name}" cannot {wanted.verb} path "{wanted.path}"'
+    about = f"{wanted.resource}.{wanted.group}" if wanted.group else wanted.resource
+    if wanted.name:
+        about += f' "{wanted.name}"'
+    resource = f"{wanted.resource}/{wanted.subresource}" if wanted.subresource else wanted.resource
+    where = f' in the namespace "{wanted.namespace}"' if wanted.namespace else " at the cluster scope"
+    return (
+        f'{about} is forbidden: User "{user.name}" cannot {wanted.verb} resource "{resource}" '
+        f'in API group "{wanted.group}"{where}'
     )

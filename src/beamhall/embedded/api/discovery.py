@@ -15,8 +15,9 @@ from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.replies import Reply, reply, wants_aggregated_discovery
 from beamhall.embedded.api.requests import Request
 from beamhall.embedded.api.resources import VERBS, Resource
+from beamhall.embedded.api.reviews import REVIEWS
 from beamhall.kernel.errors import MethodNotAllowed
-from beamhall.kernel.kinds import KUBERNETES_VERSION
+from beamhall.kernel.kinds import KUBERNETES_VERSION, Kind
 
 VERSION = {
     "major": "1",
@@ -40,14 +41,6 @@ _KIND_OF_SUBRESOURCE: Mapping[str, tuple[str, str, str]] = {
     "portforward": ("", "v1", "PodPortForwardOptions"),
     "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
-REVIEWS: Mapping[tuple[str, str], Mapping[str, str]] = {
-    ("authorization.k8s.io", "v1"): {
-        "selfsubjectaccessreviews": "SelfSubjectAccessReview",
-        "selfsubjectrulesreviews": "SelfSubjectRulesReview",
-    },
-    ("authentication.k8s.io", "v1"): {"selfsubjectreviews": "SelfSubjectReview"},
-}
-"""What can only be created, and is answered at once: questions about the caller."""
 
 
 class Discovery:
@@ -123,7 +116,8 @@ class Discovery:
         entries = [entry for resource in self._served(group, version) for entry in _plain(resource)]
         for plural, kind in REVIEWS.get((group, version), {}).items():
             entries.append({
-                "name": plural, "singularName": kind.lower(), "namespaced": False, "kind": kind, "verbs": ["create"],
+                "name": plural, "singularName": kind.kind.lower(), "namespaced": kind.namespaced, "kind": kind.kind,
+                "verbs": ["create"],
             })  # fmt: skip
         return reply({
             "kind": "APIResourceList",
@@ -139,7 +133,7 @@ class Discovery:
             for version in (v for g, v in self._versions() if g == group):
                 resources = [_aggregated(resource) for resource in self._served(group, version)]
                 for plural, kind in REVIEWS.get((group, version), {}).items():
-                    resources.append(_entry(plural, kind.lower(), (group, version, kind), "Cluster", ["create"]))
+                    resources.append(_entry(plural, kind.kind.lower(), _address(kind), _scope(kind), ["create"]))
                 versions.append({"version": version, "resources": resources, "freshness": "Current"})
             items.append({"metadata": {"name": group} if group else {}, "versions": versions})
         body = msgspec.json.encode({
@@ -190,10 +184,17 @@ def _entry(plural: str, singular: str, kind: tuple[str, str, str], scope: str, v
     }
 
 
+def _address(kind: Kind) -> tuple[str, str, str]:
+    return kind.group, kind.version, kind.kind
+
+
+def _scope(kind: Kind) -> str:
+    return "Namespaced" if kind.namespaced else "Cluster"
+
+
 def _aggregated(resource: Resource) -> dict[str, Any]:
     kind = resource.kind
-    scope = "Namespaced" if kind.namespaced else "Cluster"
-    entry = _entry(kind.plural, resource.singular, (kind.group, kind.version, kind.kind), scope, VERBS)
+    entry = _entry(kind.plural, resource.singular, _address(kind), _scope(kind), VERBS)
     if resource.short_names:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:

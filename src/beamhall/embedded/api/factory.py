@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 
 from beamhall.embedded.api.addresses import ServiceAddresses
 from beamhall.embedded.api.admission import standard_admissions
-from beamhall.embedded.api.authorization import AdminsOnly
 from beamhall.embedded.api.builtin_rules import built_in_resources
 from beamhall.embedded.api.core import Admission, Core, Validator
 from beamhall.embedded.api.http import KubernetesApp
@@ -24,7 +23,11 @@ from beamhall.embedded.api.node_ports import NodePorts
 from beamhall.embedded.api.pod_streams import PodStreams
 from beamhall.embedded.api.quota.admission import QuotaAdmission
 from beamhall.embedded.api.quota.ledger import Ledger
+from beamhall.embedded.api.rbac.authorizer import RbacAuthorizer
+from beamhall.embedded.api.rbac.escalation import Escalation
+from beamhall.embedded.api.rbac.index import RbacIndex
 from beamhall.embedded.api.registry import Registry
+from beamhall.embedded.api.reviews import Reviews
 from beamhall.embedded.api.signing import SigningKey
 from beamhall.embedded.api.subresources import bind, evict
 from beamhall.embedded.api.token_requests import TokenRequests
@@ -60,11 +63,15 @@ def create_resource_api(
     registry = Registry(built_in_resources(addresses.allocate))
     ledger = Ledger(store, registry)
     node_ports = NodePorts(store, random)
-    asked = (*standard_admissions(store), node_ports, *admissions, QuotaAdmission(ledger))
-    core = Core(store, clock, registry, AdminsOnly(), asked, random, validators=validators or {})
-    core.observers += [ledger, node_ports]
+    roles = RbacIndex(store)
+    authorizer = RbacAuthorizer(roles)
+    asked = (
+        *standard_admissions(store), node_ports, Escalation(roles, authorizer), *admissions, QuotaAdmission(ledger),
+    )  # fmt: skip
+    core = Core(store, clock, registry, authorizer, asked, random, validators=validators or {})
+    core.observers += [roles, ledger, node_ports]
     tokens = ServiceAccountTokens(store, clock, SigningKey(signing_key))
-    api = Api(core, ledger, tokens)
+    api = Api(core, ledger, tokens, Reviews(core, authorizer, tokens))
     api.creators.update({
         ("pods", "binding"): partial(bind, api),
         ("pods", "eviction"): partial(evict, api),

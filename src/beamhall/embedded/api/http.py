@@ -9,7 +9,9 @@ import asyncio
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from beamhall.embedded.api.authorization import Attributes, require
 from beamhall.embedded.api.discovery import Discovery
+from beamhall.embedded.api.impersonation import impersonated
 from beamhall.embedded.api.objects_http import Objects
 from beamhall.embedded.api.openapi import OpenApi
 from beamhall.embedded.api.replies import Reply, Stream, error_reply, send_reply, wait_for_disconnect, warning_headers
@@ -29,6 +31,7 @@ class KubernetesApp:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._authorizer = api.core.authorizer
         self._objects = Objects(api)
         self._closing = api.closing
         self._discovery = Discovery(api.registry)
@@ -63,11 +66,15 @@ class KubernetesApp:
             await send_reply(send, error_reply(InternalError(text)), ())
 
     async def _answer(self, request: Request) -> Reply | Stream:
-        if request.user is None:
+        user = request.user
+        if user is None:
             raise Unauthorized("Unauthorized: give the service's token as `Authorization: Bearer TOKEN`")
+        if request.impersonation:
+            user = impersonated(request.impersonation, user, self._authorizer)
         address = read_path(request.path)
         if address is not None:
-            return await self._objects.answer(request, request.user, address)
+            return await self._objects.answer(request, user, address)
+        require(self._authorizer, user, Attributes(request.method.lower(), path=request.path))
         found = self._discovery.answer(request) or self._openapi.answer(request)
         if found is None:
             raise NotFound(f"the server could not find the requested resource: nothing is served at {request.path}")

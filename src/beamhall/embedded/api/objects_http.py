@@ -11,12 +11,11 @@ import msgspec
 from beamhall.client.protocol import PatchType, Selection
 from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
-from beamhall.embedded.api.discovery import REVIEWS
 from beamhall.embedded.api.remote.upgrades import refuse_without_upgrade
 from beamhall.embedded.api.replies import PLAIN, Accepted, Reply, Stream, accepted_of, reply
 from beamhall.embedded.api.requests import Address, Request, decode_json, decode_yaml
 from beamhall.embedded.api.resources import Resource
-from beamhall.embedded.api.reviews import review
+from beamhall.embedded.api.reviews import REVIEWS
 from beamhall.embedded.api.streams import log_stream, watch_stream
 from beamhall.embedded.api.subresources import read_scale, write_scale
 from beamhall.embedded.api.tables import partial, table
@@ -50,11 +49,12 @@ class Objects:
 
     async def answer(self, request: Request, user: User, address: Address) -> Reply | Stream:
         """Answer a request on a resource, whatever the verb."""
-        if address.plural in REVIEWS.get((address.group, address.version), {}):
+        question = REVIEWS.get((address.group, address.version), {}).get(address.plural)
+        if question is not None:
             if request.method != "POST":
                 raise _not_allowed(request)
             body = await request.document()
-            return reply(review(address.plural, body, user, self._api.core.authorizer), 201)
+            return reply(self._api.reviews.answer(question, address.namespace, body, user), 201)
         resource = self._api.registry.at(address.group, address.version, address.plural)
         if address.namespace and not resource.kind.namespaced:
             raise NotFound(f"the server could not find the requested resource: {resource.name} have no namespace")

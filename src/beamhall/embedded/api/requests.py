@@ -4,7 +4,7 @@ Source: Kubernetes API concepts, "API terminology" (resource URIs) and "Alternat
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope
 
+from beamhall.embedded.api.impersonation import PREFIX
 from beamhall.kernel.errors import BadRequest, TooLarge, UnsupportedMediaType
 from beamhall.kernel.identity import User
 
@@ -58,6 +59,7 @@ class Request:
         user: Who asks; None: nobody was authenticated.
         receive: The ASGI channel.
         warnings: What the client is to be told beside the answer.
+        impersonation: The headers that name another user to act as, in lower case.
     """
 
     method: str
@@ -67,6 +69,7 @@ class Request:
     user: User | None
     receive: Receive
     warnings: list[str]
+    impersonation: Sequence[tuple[bytes, bytes]] = ()
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> "Request":
@@ -78,7 +81,9 @@ class Request:
         query = scope.get("query_string") or b""
         parameters = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
         user = (scope.get("state") or {}).get("user")
-        return cls(scope["method"], path or "/", parameters, dict(scope["headers"]), user, receive, [])
+        headers = scope["headers"]
+        others = [pair for pair in headers if pair[0].startswith(PREFIX)]
+        return cls(scope["method"], path or "/", parameters, dict(headers), user, receive, [], others)
 
     def flag(self, name: str) -> bool:
         """Tell whether a boolean parameter is given as true."""

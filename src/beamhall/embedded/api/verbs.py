@@ -6,7 +6,7 @@ finds what is served, and hands over to ``reading``, ``watching``, ``writing`` o
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, Protocol
 
 from beamhall.client.protocol import (
@@ -21,6 +21,7 @@ from beamhall.client.protocol import (
     WatchEvent,
 )
 from beamhall.embedded.api.authorization import Attributes, require
+from beamhall.embedded.api.beginnings import begin
 from beamhall.embedded.api.binding import binding_of
 from beamhall.embedded.api.collector import Collector
 from beamhall.embedded.api.core import Change, Core, WriteOptions
@@ -33,20 +34,15 @@ from beamhall.embedded.api.quota.reporting import QuotaReporter
 from beamhall.embedded.api.reading import Reading
 from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.resources import Resource
+from beamhall.embedded.api.reviews import Reviews
 from beamhall.embedded.api.tokens import ServiceAccountTokens
 from beamhall.embedded.api.watching import Watch, Watching, events_of
 from beamhall.embedded.api.writing import Writing
 from beamhall.kernel.clock import Clock
-from beamhall.kernel.errors import AlreadyExists, MethodNotAllowed, NotFound, ServiceUnavailable
+from beamhall.kernel.errors import MethodNotAllowed, NotFound, ServiceUnavailable
 from beamhall.kernel.identity import ADMIN_GROUP, User
-from beamhall.kernel.kinds import NAMESPACE, POD, Kind
+from beamhall.kernel.kinds import POD, Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of
-
-SYSTEM = User("system:apiserver", (ADMIN_GROUP,))
-"""Who the server itself is."""
-
-FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-"""Namespaces that always exist."""
 
 Subresource = Literal["", "status"]
 
@@ -67,6 +63,7 @@ class Api:
 
     Attributes:
         tokens: Of service accounts.
+        reviews: Questions about users.
         creators: What a POST on a subresource does, by (``Kind.resource``, subresource); ``factory`` fills it in.
         logs_of: Where Pod logs come from; ``factory.create_app`` sets it. None: there is no agent.
         streams_of: Who reaches into running Pods; likewise.
@@ -76,15 +73,17 @@ class Api:
         core: What the verbs share.
         ledger: What quotas count.
         tokens: Of service accounts.
+        reviews: Questions about users.
     """
 
-    def __init__(self, core: Core, ledger: Ledger, tokens: ServiceAccountTokens) -> None:
+    def __init__(self, core: Core, ledger: Ledger, tokens: ServiceAccountTokens, reviews: Reviews) -> None:
         self._core = core
         self.tokens = tokens
         self._reading = Reading(core)
         self._watching = Watching(core, self._reading)
         self._writing = Writing(core)
         self._deletion = Deletion(core)
+        self.reviews = reviews
         self.creators: dict[tuple[str, str], Creator] = {}
         self._collector = Collector(core, self._writing, self._deletion)
         self._expiry = EventExpiry(core)
@@ -120,11 +119,9 @@ class Api:
         return self._deletion
 
     async def run(self) -> None:
-        """Make the first namespaces, then do what follows from writes until cancelled; then end the streams."""
+        """Make what every cluster has, then do what follows from writes until cancelled; then end the streams."""
         try:
-            for name in FIRST_NAMESPACES:
-                with suppress(AlreadyExists):
-                    await self.create(SYSTEM, NAMESPACE, {"metadata": {"name": name}})
+            await begin(self._core, self._writing)
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._collector.run())
                 parts.create_task(self._expiry.run())
@@ -141,7 +138,7 @@ class Api:
         self, user: User, kind: Kind, selection: Selection = ALL, *, limit: int = 0, continue_: str = ""
     ) -> Page:
         """List objects, as ``client.protocol.Client.list``."""
-        resource = self._allowed(user, "list", kind, selection.namespace)
+        resource = self._allowed(user, "list", kind, selection.namespace, selection.only_name)
         return await self._reading.list(resource, selection, limit, continue_)
 
     @asynccontextmanager
@@ -156,7 +153,7 @@ class Api:
         self, user: User, kind: Kind, selection: Selection, revision: str
     ) -> AbstractAsyncContextManager[Watch]:
         """Follow changes by batches, as the HTTP surface does."""
-        resource = self._allowed(user, "watch", kind, selection.namespace)
+        resource = self._allowed(user, "watch", kind, selection.namespace, selection.only_name)
         return self._watching.open(resource, selection, revision)
 
     async def create(self, user: User, kind: Kind, obj: Object, *, options: WriteOptions | None = None) -> Object:
@@ -252,7 +249,7 @@ class Api:
         self, user: User, kind: Kind, selection: Selection, options: DeleteOptions
     ) -> Sequence[Object]:
         """Ask for the deletion of every selected object; give them. One that is gone meanwhile is no error."""
-        resource = self._allowed(user, "deletecollection", kind, selection.namespace)
+        resource = self._allowed(user, "deletecollection", kind, selection.namespace, selection.only_name)
         page = await self._reading.list(resource, selection, 0, "")
         for obj in page.items:
             try:
@@ -296,8 +293,9 @@ class Api:
         self, user: User, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = ""
     ) -> Resource:
         """Find what is served of a kind, for a user who may do this with it."""
-        attributes = Attributes(verb, kind.group, kind.plural, namespace, name, subresource)
-        require(self._core.authorizer, user, attributes)
+        if ADMIN_GROUP not in user.groups:  # they may do everything: the parts of the service, and its owner
+            attributes = Attributes(verb, kind.group, kind.plural, namespace, name, subresource)
+            require(self._core.authorizer, user, attributes)
         resource = self._core.registry.find(kind)
         if subresource and subresource not in resource.subresources:
             raise NotFound(

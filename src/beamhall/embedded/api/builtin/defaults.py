@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from beamhall.embedded.api.builtin.parts import part_of, set_defaults
 from beamhall.embedded.api.builtin.pod_defaults import default_pod_spec, normalize_quantities, prepare_pod
 from beamhall.embedded.api.builtin.policy_validation import default_limit_range, default_storage_class
+from beamhall.embedded.api.builtin.rbac_validation import default_binding
 from beamhall.embedded.api.builtin.workload_defaults import (
     default_cron_job,
     default_deployment,
@@ -179,6 +180,8 @@ _DEFAULTS: Mapping[Kind, Callable[[Object], None]] = {
     kinds.ENDPOINTS: _default_endpoints,
     kinds.CUSTOM_RESOURCE_DEFINITION: _default_definition,
     PRIORITY_CLASS: _default_priority_class,
+    kinds.ROLE_BINDING: default_binding,
+    kinds.CLUSTER_ROLE_BINDING: default_binding,
     kinds.LIMIT_RANGE: default_limit_range,
     kinds.STORAGE_CLASS: default_storage_class,
 }

@@ -12,6 +12,10 @@ from beamhall.kernel.objects import ReadOnlyObject, metadata_of
 _NAME_RULES: Mapping[Kind, Callable[[str], str]] = {
     kinds.NAMESPACE: names.label_problem,
     kinds.SERVICE: names.label_1035_problem,
+    kinds.ROLE: names.path_segment_problem,
+    kinds.ROLE_BINDING: names.path_segment_problem,
+    kinds.CLUSTER_ROLE: names.path_segment_problem,
+    kinds.CLUSTER_ROLE_BINDING: names.path_segment_problem,
 }
 
 

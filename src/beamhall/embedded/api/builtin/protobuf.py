@@ -42,6 +42,7 @@ _OTHERS: Mapping[tuple[str, str], str] = {
     (_AUTHORIZATION, "SelfSubjectAccessReview"): "authorization_v1.SelfSubjectAccessReview",
     (_AUTHORIZATION, "SelfSubjectRulesReview"): "authorization_v1.SelfSubjectRulesReview",
     (_AUTHORIZATION, "SubjectAccessReview"): "authorization_v1.SubjectAccessReview",
+    (_AUTHORIZATION, "LocalSubjectAccessReview"): "authorization_v1.LocalSubjectAccessReview",
 }
 """What is read beside the kinds that are stored: questions, and bodies of subresources."""
 

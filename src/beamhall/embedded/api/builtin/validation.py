@@ -33,6 +33,12 @@ from beamhall.embedded.api.builtin.policy_validation import (
     validate_storage_class,
     validate_storage_class_update,
 )
+from beamhall.embedded.api.builtin.rbac_validation import (
+    validate_binding,
+    validate_binding_update,
+    validate_cluster_role,
+    validate_role,
+)
 from beamhall.embedded.api.builtin.resource_validation import validate_amount
 from beamhall.embedded.api.builtin.service_validation import (
     validate_endpoints,
@@ -262,6 +268,10 @@ _CREATE: Mapping[Kind, Callable[[ReadOnlyObject], Iterator[Cause]]] = {
     kinds.LEASE: _validate_lease,
     kinds.NODE: _validate_node,
     PRIORITY_CLASS: _validate_priority_class,
+    kinds.ROLE: validate_role,
+    kinds.CLUSTER_ROLE: validate_cluster_role,
+    kinds.ROLE_BINDING: validate_binding,
+    kinds.CLUSTER_ROLE_BINDING: validate_binding,
     kinds.RESOURCE_QUOTA: validate_quota,
     kinds.LIMIT_RANGE: validate_limit_range,
     kinds.STORAGE_CLASS: validate_storage_class,
@@ -281,6 +291,8 @@ _UPDATE: Mapping[Kind, Callable[[ReadOnlyObject, ReadOnlyObject], Iterator[Cause
     kinds.SECRET: _validate_secret_update,
     kinds.PERSISTENT_VOLUME_CLAIM: _validate_claim_update,
     PRIORITY_CLASS: _validate_priority_class_update,
+    kinds.ROLE_BINDING: validate_binding_update,
+    kinds.CLUSTER_ROLE_BINDING: validate_binding_update,
     kinds.RESOURCE_QUOTA: validate_quota_update,
     kinds.STORAGE_CLASS: validate_storage_class_update,
 }

@@ -1,0 +1,44 @@
+"""What every cluster has from its start: the default roles and bindings, the first namespaces.
+
+Must be done before anybody is served; it is done again at every start, and then changes nothing.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from beamhall.embedded.api.core import Core, WriteOptions, as_version
+from beamhall.embedded.api.rbac.bootstrap import default_roles, mended
+from beamhall.embedded.api.writing import Writing
+from beamhall.kernel.errors import AlreadyExists
+from beamhall.kernel.identity import ADMIN_GROUP, User
+from beamhall.kernel.kinds import NAMESPACE, Kind
+from beamhall.kernel.objects import Object, name_of
+
+SYSTEM = User("system:apiserver", (ADMIN_GROUP,))
+"""Who the server itself is."""
+
+FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+"""Namespaces that always exist."""
+
+
+async def begin(core: Core, writing: Writing) -> None:
+    """Make what is missing. Returns when all of it is durable."""
+    async with asyncio.TaskGroup() as writes:  # together, so that they share a commit
+        for kind, wanted in default_roles():
+            writes.create_task(_ensure_role(core, writing, kind, wanted))
+    for name in FIRST_NAMESPACES:
+        with suppress(AlreadyExists):
+            await _create(core, writing, NAMESPACE, {"metadata": {"name": name}})
+
+
+async def _ensure_role(core: Core, writing: Writing, kind: Kind, wanted: Object) -> None:
+    resource = core.registry.find(kind)
+    found = core.store.get(resource.name, "", name_of(wanted))
+    if found is None:
+        await _create(core, writing, kind, wanted)
+    elif (changed := mended(wanted, as_version(resource, found))) is not None:
+        await writing.replace(SYSTEM, resource, changed, "", WriteOptions())
+
+
+async def _create(core: Core, writing: Writing, kind: Kind, obj: Object) -> None:
+    await writing.create(SYSTEM, core.registry.find(kind), obj, WriteOptions())
