@@ -11,13 +11,13 @@ from starlette.types import Receive, Scope, Send
 
 from beamhall.embedded.api.authorization import Attributes, require
 from beamhall.embedded.api.discovery import Discovery
-from beamhall.embedded.api.impersonation import impersonated
+from beamhall.embedded.api.impersonation import acting_user
 from beamhall.embedded.api.objects_http import Objects
 from beamhall.embedded.api.openapi import OpenApi
 from beamhall.embedded.api.replies import Reply, Stream, error_reply, send_reply, wait_for_disconnect, warning_headers
 from beamhall.embedded.api.requests import Request, read_path
 from beamhall.embedded.api.verbs import Api
-from beamhall.kernel.errors import ApiError, BadRequest, InternalError, NotFound, Unauthorized, status_of
+from beamhall.kernel.errors import ApiError, BadRequest, InternalError, NotFound, status_of
 
 _log = structlog.get_logger(__name__)
 
@@ -66,11 +66,7 @@ class KubernetesApp:
             await send_reply(send, error_reply(InternalError(text)), ())
 
     async def _answer(self, request: Request) -> Reply | Stream:
-        user = request.user
-        if user is None:
-            raise Unauthorized("Unauthorized: give the service's token as `Authorization: Bearer TOKEN`")
-        if request.impersonation:
-            user = impersonated(request.impersonation, user, self._authorizer)
+        user = acting_user(request.user, request.impersonation, self._authorizer)
         address = read_path(request.path)
         if address is not None:
             return await self._objects.answer(request, user, address)

@@ -1,4 +1,4 @@
-"""Acting as somebody else: the ``Impersonate-*`` headers, for those who have the verb ``impersonate``.
+"""As whom a request is done: who sent it, or whom its ``Impersonate-*`` headers name, where the sender may.
 
 Source: Kubernetes "User impersonation"; ``k8s.io/apiserver/pkg/endpoints/filters/impersonation.go``.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import unquote
 
 from beamhall.embedded.api.authorization import Attributes, Authorizer, require
-from beamhall.kernel.errors import BadRequest
+from beamhall.kernel.errors import BadRequest, Unauthorized
 from beamhall.kernel.identity import (
     AUTHENTICATED_GROUP,
     SERVICE_ACCOUNT_PREFIX,
@@ -20,18 +20,23 @@ _EXTRA = "impersonate-extra-"
 _ANONYMOUS, _UNAUTHENTICATED = "system:anonymous", "system:unauthenticated"
 
 
-def impersonated(headers: Sequence[tuple[bytes, bytes]], user: User, authorizer: Authorizer) -> User:
+def acting_user(user: User | None, headers: Sequence[tuple[bytes, bytes]], authorizer: Authorizer) -> User:
     """Give the user that a request is to be done as.
 
     Args:
+        user: Who sent it; None: nobody that is known.
         headers: The request's headers that begin with ``PREFIX``, names in lower case.
-        user: Who asks.
         authorizer: Knows whom they may impersonate.
 
     Raises:
+        Unauthorized: Nobody that is known sent it.
         Forbidden: They may not be this user, or not a member of this group.
         BadRequest: The headers name no user.
     """
+    if user is None:
+        raise Unauthorized("Unauthorized: give the service's token as `Authorization: Bearer TOKEN`")
+    if not headers:
+        return user
     wanted = _read(headers)
     for attributes in _questions(wanted):
         require(authorizer, user, attributes)

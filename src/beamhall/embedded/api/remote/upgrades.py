@@ -10,12 +10,13 @@ from starlette.types import Receive, Scope, Send
 
 from beamhall.client.channels import Channels, choose
 from beamhall.client.protocol import ExecOptions, RemoteProcess
+from beamhall.embedded.api.impersonation import acting_user
 from beamhall.embedded.api.pod_streams import PodStreams
 from beamhall.embedded.api.remote.commands import CommandSession
 from beamhall.embedded.api.remote.websocket import WebSocket
 from beamhall.embedded.api.requests import Address, Request, read_path
 from beamhall.embedded.api.verbs import Api
-from beamhall.kernel.errors import ApiError, BadRequest, NotFound, Unauthorized
+from beamhall.kernel.errors import ApiError, BadRequest, NotFound
 from beamhall.kernel.identity import User
 from beamhall.kernel.objects import Object
 
@@ -28,14 +29,13 @@ async def serve(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
     websocket = WebSocket(scope, receive, send)
     try:
         request = Request.of({"method": "GET", **scope}, receive)
-        if request.user is None:
-            raise Unauthorized("Unauthorized: give the service's token as `Authorization: Bearer TOKEN`")
+        user = acting_user(request.user, request.impersonation, api.core.authorizer)
         address = read_path(request.path)
         if address is None or address.plural != "pods" or address.subresource not in SUBRESOURCES:
             raise NotFound(
                 f"no WebSocket is served at {request.path}; the exec, attach and portforward of Pods are served so"
             )
-        streams, pod = api.enter_pod(request.user, address.name, address.namespace, address.subresource)
+        streams, pod = api.enter_pod(user, address.name, address.namespace, address.subresource)
         if address.subresource == "portforward":
             raise BadRequest("not yet")
         options = read_options(scope, address.subresource)

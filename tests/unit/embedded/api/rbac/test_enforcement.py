@@ -212,7 +212,14 @@ async def test_default_roles_are_mended_and_users_additions_stay(tmp_path: Any, 
         untouched = await client.get(CLUSTER_ROLE, "edit")
     async with running_api(tmp_path, clock) as api:
         client = LocalClient(api, User("tester", ("system:masters",)))
-        await until(lambda: api.core.store.get("clusterroles.rbac.authorization.k8s.io", "", "view"))
+        stored = api.core.store.get
+        await until(
+            lambda: (
+                stored(CLUSTER_ROLE.resource, "", "view")
+                and len((stored(CLUSTER_ROLE.resource, "", "system:basic-user") or {})["rules"]) == 3
+                and len((stored(CLUSTER_ROLE_BINDING.resource, "", "system:discovery") or {})["subjects"]) == 2
+            )
+        )
         rules = (await client.get(CLUSTER_ROLE, "system:basic-user"))["rules"]
         assert rules == [basic["rules"][0], extra, {
             "verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]
