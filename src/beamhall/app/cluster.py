@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp
 
 from beamhall.app.controllers import embedded_controllers, embedded_definitions
@@ -19,6 +20,7 @@ from beamhall.catalog.catalog import Catalog
 from beamhall.client.local import LocalClient
 from beamhall.client.protocol import Client
 from beamhall.embedded.agent.agent import Agent
+from beamhall.embedded.agent.limits.gauges import UsageCollector
 from beamhall.embedded.agent.logs import PodLogs
 from beamhall.embedded.agent.remote import PodStreams
 from beamhall.embedded.agent.settings import AgentSettings
@@ -39,6 +41,7 @@ class Cluster:
     Attributes:
         app: The Kubernetes API as an ASGI application.
         client: The cluster as its owner sees it.
+        usage: What containers use, for Prometheus.
     """
 
     def __init__(self, settings: Settings, clock: Clock, api: Api) -> None:
@@ -51,8 +54,11 @@ class Cluster:
         )  # fmt: skip
         self._manager = Manager(LocalClient(api, _CONTROLLERS), embedded_controllers(settings.capabilities), clock)
         self._installed = asyncio.Event()
-        self.app: ASGIApp = create_app(api, PodLogs(self._agent), PodStreams(self._agent, self._agent.sandboxes))
+        self.app: ASGIApp = create_app(
+            api, PodLogs(self._agent), PodStreams(self._agent, self._agent.sandboxes), self._agent.metering
+        )
         self.client: Client = LocalClient(api, _OWNER)
+        self.usage: Collector = UsageCollector(self._agent.metering)
 
     @property
     def n_running_pods(self) -> int:

@@ -73,7 +73,7 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         cluster = await stack.enter_async_context(embedded_cluster(settings, clock))
         rules = AccessRules(token, {name.lower() for name in (socket.gethostname(), *settings.host_names)})
         apps = {"/k8s": cluster.app, "/api/stories": stories_app(cluster.story)}
-        front = Front(rules, apps, cluster.unready, _metrics())
+        front = Front(rules, apps, cluster.unready, _metrics(cluster))
         server = Listener(front.application(), listener, tls)
         async with asyncio.TaskGroup() as parts:
             tasks = [parts.create_task(part) for part in (server.run(), cluster.run())]
@@ -106,8 +106,9 @@ def _client_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _metrics() -> CollectorRegistry:
+def _metrics(cluster: Cluster) -> CollectorRegistry:
     """Give the metrics of this service, and all that parts count for the whole process."""
     registry = CollectorRegistry()
     registry.register(REGISTRY)
+    registry.register(cluster.usage)
     return registry

@@ -25,7 +25,10 @@ from beamhall.embedded.agent.following import Following
 from beamhall.embedded.agent.images import Catalog
 from beamhall.embedded.agent.launching import passed_variables
 from beamhall.embedded.agent.lifecycle import grace_period_s
+from beamhall.embedded.agent.limits.bounds import bounds_of
 from beamhall.embedded.agent.limits.limits import Limits, take_place
+from beamhall.embedded.agent.limits.machine import Pressure, pressure
+from beamhall.embedded.agent.limits.metering import Metering
 from beamhall.embedded.agent.limits.running import Running
 from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.node import HOST_IP, NodeReporter, allocatable_of, node_object, read_machine
@@ -61,6 +64,7 @@ class Agent:
         node_name: What Pods are bound to.
         clock: The time.
         sandboxes: Starts processes.
+        metering: Knows what the node and its Pods use.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Agent:
         self._stale = asyncio.Event()
         self._tools: Tools | None = None
         self._is_stopping = False
+        self.metering = Metering(self.node_name, clock, self._running, settings.usage_period_s)
 
     @property
     def ready(self) -> bool:
@@ -107,11 +112,14 @@ class Agent:
     def _running(self) -> Sequence[Running]:
         return [running for worker in self._workers.values() for running in worker.running()]
 
+    def _pressure(self) -> Pressure:
+        return pressure(self._directory)
+
     async def run(self) -> None:
         """Work until cancelled. Pods go on running then, and are taken over by the next ``run``."""
         async with contextlib.AsyncExitStack() as stack:
             place = await take_place(self._directory, is_wanted=self._settings.cgroups)  # before any process is started
-            self._limits = Limits(place, self._settings.pod_pids_limit, self._running)
+            self._limits = Limits(place, self._settings.pod_pids_limit, self._running, self.metering)
             await self.sandboxes.start()
             stack.push_async_callback(self.sandboxes.close)
             subnet = stack.enter_context(contextlib.closing(Subnet(self._settings.pod_network, self._directory)))
@@ -124,7 +132,7 @@ class Agent:
                 tasks.create_task(tools.limits.run())
                 tasks.create_task(self._keep_names(tools))
                 tasks.create_task(tools.following.run())
-                reporter = NodeReporter(self._client, self.clock, self._settings, self._node)
+                reporter = NodeReporter(self._client, self.clock, self._settings, self._node, self._pressure)
                 await _persistently(reporter.register)
                 tasks.create_task(reporter.beat())
                 await services.seen.wait()
@@ -147,7 +155,7 @@ class Agent:
 
     async def _make_tools(self, subnet: Subnet) -> Tools:
         gpus = await asyncio.to_thread(find_gpus, self._settings.gpus)
-        machine = await asyncio.to_thread(read_machine, self._directory)
+        machine = await asyncio.to_thread(read_machine, self._directory, bounds_of(self._limits.place))
         devices = Devices(gpus, self._settings.gpu_shared_by)
         self._node = node_object(self.node_name, machine, devices, self._settings.max_pods)
         return Tools(

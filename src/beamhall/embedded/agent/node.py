@@ -10,20 +10,23 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from beamhall.client.protocol import Client
 from beamhall.embedded.agent.devices import GPU, Devices
+from beamhall.embedded.agent.limits.bounds import Bounds
+from beamhall.embedded.agent.limits.machine import Pressure
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.kernel.clock import Clock, format_micro_time, format_time
 from beamhall.kernel.errors import AlreadyExists, ApiError, NotFound
 from beamhall.kernel.kinds import KUBERNETES_VERSION, LEASE, NAMESPACE, NODE
-from beamhall.kernel.objects import Object, uid_of
+from beamhall.kernel.objects import Object, ReadOnlyObject, uid_of
 
 _LEASES = "kube-node-lease"
+_NO_PRESSURE = Pressure()
 HOST_IP = "127.0.0.1"
 """Address of the node: Pods have theirs in the same loopback network."""
 
@@ -47,11 +50,17 @@ class Machine:
     machine_id: str
 
 
-def read_machine(directory: Path) -> Machine:
-    """Read what this machine has; limits of a cgroup around the service count."""
+def read_machine(directory: Path, bounds: Bounds) -> Machine:
+    """Read what this machine has, as far as the control groups around its Pods let them use it.
+
+    Args:
+        directory: On the disk that counts.
+        bounds: What is set around the Pods.
+    """
+    cpus, memory_bytes = len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
-        cpus=len(os.sched_getaffinity(0)),
-        memory_bytes=_memory_bytes(),
+        cpus=cpus if bounds.cpus is None else max(1, min(cpus, math.floor(bounds.cpus))),
+        memory_bytes=memory_bytes if bounds.memory_bytes is None else min(memory_bytes, bounds.memory_bytes),
         disk_bytes=shutil.disk_usage(directory).total,
         boot_id=_text("/proc/sys/kernel/random/boot_id"),
         machine_id=_text("/etc/machine-id"),
@@ -113,16 +122,27 @@ def node_object(name: str, machine: Machine, devices: Devices, max_pods: int) ->
     }
 
 
-def conditions_of(moment: str, before: Mapping[str, str]) -> list[Object]:
+def conditions_of(moment: str, before: Mapping[str, str], pressure: Pressure = _NO_PRESSURE) -> list[Object]:
     """Make the Node's conditions: a node that can say so is ready.
 
     Args:
         moment: The time, as the wire has it.
         before: Since when each condition has its status, by ``type=status``.
+        pressure: What the machine runs out of.
     """
+    memory = ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
+    disk = ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
+    if pressure.memory:
+        memory = (
+            "True",
+            "KubeletHasInsufficientMemory",
+            f"kubelet has insufficient memory available: {pressure.memory}",
+        )
+    if pressure.disk:
+        disk = ("True", "KubeletHasDiskPressure", f"kubelet has disk pressure: {pressure.disk}")
     wanted = (
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("MemoryPressure", *memory),
+        ("DiskPressure", *disk),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     )
@@ -148,38 +168,58 @@ class NodeReporter:
         clock: Gives the times.
         settings: The agent's.
         node: The Node as it is to be, without conditions.
+        look: Tells what the machine runs out of; called in a thread.
     """
 
     client: Client
     clock: Clock
     settings: AgentSettings
     node: Object
+    look: Callable[[], Pressure] = Pressure
+    _pressed: tuple[bool, bool] = (False, False)
 
     async def register(self) -> Object:
         """Write the Node, as ready, keeping what users added to it."""
+        pressure = await asyncio.to_thread(self.look)
         name = self.node["metadata"]["name"]
         try:
             there = await self.client.create(NODE, {k: v for k, v in self.node.items() if k != "status"})
         except AlreadyExists:
             patch = {"metadata": {"labels": self.node["metadata"]["labels"]}}
             there = await self.client.patch(NODE, name, "", patch)
+        status = self.node["status"] | {"conditions": self._conditions(there, pressure)}
+        for resource in ("capacity", "allocatable"):  # a resource that is no longer there must go
+            gone = dict.fromkeys((there.get("status") or {}).get(resource) or {})
+            status[resource] = gone | status[resource]
+        node = await self.client.patch(NODE, name, "", {"status": status}, subresource="status")
+        self._pressed = (bool(pressure.memory), bool(pressure.disk))
+        return node
+
+    def _conditions(self, there: ReadOnlyObject, pressure: Pressure) -> list[Object]:
         before = {
             f"{c['type']}={c['status']}": str(c.get("lastTransitionTime") or "")
             for c in (there.get("status") or {}).get("conditions") or ()
         }
-        conditions = conditions_of(format_time(self.clock.now()), before)
-        status = self.node["status"] | {"conditions": conditions}
-        for resource in ("capacity", "allocatable"):  # a resource that is no longer there must go
-            gone = dict.fromkeys((there.get("status") or {}).get(resource) or {})
-            status[resource] = gone | status[resource]
-        return await self.client.patch(NODE, name, "", {"status": status}, subresource="status")
+        return conditions_of(format_time(self.clock.now()), before, pressure)
 
     async def beat(self) -> None:
-        """Renew the Lease for ever; what fails is tried again with the next beat."""
+        """Renew the Lease for ever, and report pressure that comes or goes; what fails is tried with the next beat."""
         while True:
             with contextlib.suppress(ApiError):
                 await self._renew()
+                await self.report_pressure()
             await asyncio.sleep(self.settings.heartbeat_s)
+
+    async def report_pressure(self) -> None:
+        """Look what the machine runs out of, and write it if that is not what was written."""
+        pressure = await asyncio.to_thread(self.look)
+        pressed = (bool(pressure.memory), bool(pressure.disk))
+        if pressed == self._pressed:
+            return
+        name = self.node["metadata"]["name"]
+        conditions = self._conditions(await self.client.get(NODE, name), pressure)
+        await self.client.patch(NODE, name, "", {"status": {"conditions": conditions}}, subresource="status")
+        self._pressed = pressed
 
     async def _renew(self) -> None:
         name = self.node["metadata"]["name"]
@@ -207,12 +247,6 @@ class NodeReporter:
             "spec": spec,
         }
         await self.client.create(LEASE, lease)
-
-
-def _memory_bytes() -> int:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _text("/sys/fs/cgroup/memory.max")
-    return min(total, int(limit)) if limit.isdigit() else total
 
 
 def _os_name() -> str:

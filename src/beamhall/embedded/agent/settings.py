@@ -53,6 +53,7 @@ class AgentSettings:
         storage_check_s: How often it is looked how much emptyDirs with a limit hold.
         minimum_grace_s: What a Pod whose object is gone already gets between SIGTERM and SIGKILL.
         pod_network: Where Pod addresses are taken from, in 127.0.0.0/8.
+        usage_period_s: How often usage is looked at while containers run.
         cgroups: Whether limits are kept by control groups, where the machine permits that.
         pod_pids_limit: Processes and threads that a Pod may have, where control groups permit that; 0: no limit.
     """
@@ -73,5 +74,6 @@ class AgentSettings:
     storage_check_s: float = 10.0
     minimum_grace_s: float = 2.0
     pod_network: str = "127.64.0.0/11"
+    usage_period_s: float = 15.0
     cgroups: bool = True
     pod_pids_limit: int = 0

@@ -6,7 +6,7 @@ Source: ``meta/v1`` APIGroupList and APIResourceList, ``apidiscovery.k8s.io/v2``
 
 import hashlib
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from beamhall.embedded.api.replies import Reply, reply, wants_aggregated_discove
 from beamhall.embedded.api.requests import Request
 from beamhall.embedded.api.resources import VERBS, Resource
 from beamhall.embedded.api.reviews import REVIEWS
+from beamhall.embedded.api.usage import USAGE_KINDS, USAGE_VERBS
 from beamhall.kernel.errors import MethodNotAllowed
 from beamhall.kernel.kinds import KUBERNETES_VERSION, Kind
 
@@ -96,7 +97,7 @@ class Discovery:
     def _versions(self) -> Mapping[tuple[str, str], None]:
         """Give every (group, version), the core group first, in the order in which they came."""
         found = dict.fromkeys((r.kind.group, r.kind.version) for r in self._registry.all())
-        return found | dict.fromkeys(REVIEWS)
+        return found | dict.fromkeys(REVIEWS) | dict.fromkeys((kind.group, kind.version) for kind in USAGE_KINDS)
 
     def _core_versions(self) -> Reply:
         return reply({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
@@ -114,10 +115,10 @@ class Discovery:
 
     def _resource_list(self, group: str, version: str) -> Reply:
         entries = [entry for resource in self._served(group, version) for entry in _plain(resource)]
-        for plural, kind in REVIEWS.get((group, version), {}).items():
+        for kind, singular, verbs in _unstored(group, version):
             entries.append({
-                "name": plural, "singularName": kind.kind.lower(), "namespaced": kind.namespaced, "kind": kind.kind,
-                "verbs": ["create"],
+                "name": kind.plural, "singularName": singular, "namespaced": kind.namespaced, "kind": kind.kind,
+                "verbs": list(verbs),
             })  # fmt: skip
         return reply({
             "kind": "APIResourceList",
@@ -132,8 +133,8 @@ class Discovery:
             versions = []
             for version in (v for g, v in self._versions() if g == group):
                 resources = [_aggregated(resource) for resource in self._served(group, version)]
-                for plural, kind in REVIEWS.get((group, version), {}).items():
-                    resources.append(_entry(plural, kind.kind.lower(), _address(kind), _scope(kind), ["create"]))
+                for kind, singular, verbs in _unstored(group, version):
+                    resources.append(_entry(kind.plural, singular, _address(kind), _scope(kind), verbs))
                 versions.append({"version": version, "resources": resources, "freshness": "Current"})
             items.append({"metadata": {"name": group} if group else {}, "versions": versions})
         body = msgspec.json.encode({
@@ -145,6 +146,15 @@ class Discovery:
         tag = hashlib.sha256(body).hexdigest().upper()
         media_type = f"application/json;g=apidiscovery.k8s.io;v={api_version};as=APIGroupDiscoveryList"
         return Reply(body, media_type=media_type, headers=[(b"etag", f'"{tag}"'.encode()), (b"vary", b"Accept")])
+
+
+def _unstored(group: str, version: str) -> Iterator[tuple[Kind, str, Sequence[str]]]:
+    """Give kinds that are answered but not stored, with their singular name and what can be done with them."""
+    for kind in REVIEWS.get((group, version), {}).values():
+        yield kind, kind.kind.lower(), ("create",)
+    for kind in USAGE_KINDS:
+        if (kind.group, kind.version) == (group, version):
+            yield kind, "", USAGE_VERBS
 
 
 def _plain(resource: Resource) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from beamhall.embedded.api.signing import SigningKey
 from beamhall.embedded.api.subresources import bind, evict
 from beamhall.embedded.api.token_requests import TokenRequests
 from beamhall.embedded.api.tokens import ServiceAccountTokens
+from beamhall.embedded.api.usage_source import UsageSource
 from beamhall.embedded.api.verbs import Api, PodLogs
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
@@ -80,16 +81,21 @@ def create_resource_api(
     return api
 
 
-def create_app(api: Api, logs: PodLogs | None = None, streams: PodStreams | None = None) -> ASGIApp:
+def create_app(
+    api: Api, logs: PodLogs | None = None, streams: PodStreams | None = None, usage: UsageSource | None = None
+) -> ASGIApp:
     """Make the HTTP surface of an API.
 
     Args:
         api: The verbs.
         logs: Where Pod logs come from (``embedded.agent.logs.PodLogs``); None: logs are answered 503.
         streams: Who reaches into Pods (``embedded.agent.remote.PodStreams``); None: exec is answered 503.
+        usage: Who knows what Pods and nodes use (``Agent.metering``); None: ``kubectl top`` is answered 503.
     """
     if logs is not None:
         api.logs_of = logs
     if streams is not None:
         api.streams_of = streams
+    if usage is not None:
+        api.usage_of = usage
     return KubernetesApp(api)

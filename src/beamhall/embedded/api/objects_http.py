@@ -19,6 +19,7 @@ from beamhall.embedded.api.reviews import REVIEWS
 from beamhall.embedded.api.streams import log_stream, watch_stream
 from beamhall.embedded.api.subresources import read_scale, write_scale
 from beamhall.embedded.api.tables import partial, table
+from beamhall.embedded.api.usage import GROUP, VERSION, Usage
 from beamhall.embedded.api.verbs import Api, Subresource
 from beamhall.kernel.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMediaType
 from beamhall.kernel.identity import User
@@ -46,6 +47,7 @@ class Objects:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._usage = Usage(api)
 
     async def answer(self, request: Request, user: User, address: Address) -> Reply | Stream:
         """Answer a request on a resource, whatever the verb."""
@@ -55,6 +57,8 @@ class Objects:
                 raise _not_allowed(request)
             body = await request.document()
             return reply(self._api.reviews.answer(question, address.namespace, body, user), 201)
+        if (address.group, address.version) == (GROUP, VERSION):
+            return await self._usage.answer(request, user, address)
         resource = self._api.registry.at(address.group, address.version, address.plural)
         if address.namespace and not resource.kind.namespaced:
             raise NotFound(f"the server could not find the requested resource: {resource.name} have no namespace")

@@ -36,6 +36,7 @@ from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.api.reviews import Reviews
 from beamhall.embedded.api.tokens import ServiceAccountTokens
+from beamhall.embedded.api.usage_source import UsageSource
 from beamhall.embedded.api.watching import Watch, Watching, events_of
 from beamhall.embedded.api.writing import Writing
 from beamhall.kernel.clock import Clock
@@ -66,6 +67,7 @@ class Api:
         reviews: Questions about users.
         creators: What a POST on a subresource does, by (``Kind.resource``, subresource); ``factory`` fills it in.
         logs_of: Where Pod logs come from; ``factory.create_app`` sets it. None: there is no agent.
+        usage_of: Who knows what Pods and nodes use; likewise.
         streams_of: Who reaches into running Pods; likewise.
         closing: Set when ``run`` ends, so that streams over HTTP end at once instead of holding up the server's stop.
 
@@ -90,6 +92,7 @@ class Api:
         self._quotas = QuotaReporter(core, self._writing, ledger)
         core.observers += [self._collector, self._expiry]
         self.logs_of: PodLogs | None = None
+        self.usage_of: UsageSource | None = None
         self.streams_of: PodStreams | None = None
         self.closing = asyncio.Event()
 

@@ -1,6 +1,7 @@
 """The Node as it is registered."""
 
 from beamhall.embedded.agent.devices import Devices, Gpu
+from beamhall.embedded.agent.limits.machine import Pressure
 from beamhall.embedded.agent.node import Machine, NodeReporter, conditions_of, node_object
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.kernel.kinds import NODE
@@ -34,6 +35,36 @@ async def test_registering_again_drops_what_is_no_longer_there_and_keeps_what_us
     assert "nvidia.com/gpu" not in node["status"]["capacity"]
     assert node["metadata"]["labels"]["rack"] == "7"
     assert node["spec"]["unschedulable"] is True
+
+
+async def test_pressure_is_written_when_it_comes_and_when_it_goes(cluster):
+    found = [Pressure()]
+    node = reporter(cluster, 0)
+    node.look = lambda: found[0]
+    await node.register()
+
+    def conditions():
+        every = cluster.objects[NODE, "", "n"]["status"]["conditions"]
+        return {c["type"]: (c["status"], c["reason"], c["lastTransitionTime"]) for c in every}
+
+    n_patches, calm = len(cluster.patches), conditions()
+    await node.report_pressure()
+    assert len(cluster.patches) == n_patches  # nothing changed
+    node.clock.s += 60
+    found[0] = Pressure(disk="7 MiB are free on the disk of /data")
+    await node.report_pressure()
+    pressed = conditions()
+    assert pressed["DiskPressure"][:2] == ("True", "KubeletHasDiskPressure")
+    assert pressed["DiskPressure"][2] != calm["DiskPressure"][2]
+    assert pressed["Ready"] == calm["Ready"]
+    found[0] = Pressure(memory="9 MiB of memory are available")
+    await node.report_pressure()
+    assert {name: status for name, (status, _, _) in conditions().items()} == {
+        "MemoryPressure": "True",
+        "DiskPressure": "False",
+        "PIDPressure": "False",
+        "Ready": "True",
+    }
 
 
 def test_a_condition_that_stays_keeps_its_time():

@@ -13,6 +13,7 @@ import structlog
 
 from beamhall.embedded.agent.events import EventRecorder
 from beamhall.embedded.agent.limits.groups import groups_of
+from beamhall.embedded.agent.limits.metering import Metering
 from beamhall.embedded.agent.limits.places import Place, Refused, find_place, name_of_root, sweep
 from beamhall.embedded.agent.limits.running import Everything
 from beamhall.embedded.agent.limits.watching import MemoryWatch
@@ -32,11 +33,13 @@ class Limits:
         place: As the attribute.
         max_pids: Processes and threads that a Pod may have, where control groups permit that; 0: no limit.
         everything: Gives the containers that run.
+        metering: Is told of new containers too.
     """
 
-    def __init__(self, place: Place | None, max_pids: int, everything: Everything) -> None:
+    def __init__(self, place: Place | None, max_pids: int, everything: Everything, metering: Metering) -> None:
         self.place = place
         self._max_pids = max_pids
+        self._metering = metering
         self._cpus = len(os.sched_getaffinity(0))
         self._watch = MemoryWatch(everything, is_enforced=place is not None and "memory" in place.controllers)
 
@@ -49,10 +52,13 @@ class Limits:
     def notice(self) -> None:
         """Take in that a container was started or adopted."""
         self._watch.notice()
+        self._metering.notice()
 
     async def run(self) -> None:
-        """Keep what control groups do not keep, until cancelled."""
-        await self._watch.run()
+        """Keep what control groups do not keep, and meter usage, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch.run())
+            tasks.create_task(self._metering.run())
 
 
 async def take_place(data: Path, *, is_wanted: bool) -> Place | None:

@@ -62,7 +62,9 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mount:
+class Mount:
+    """A mount of control groups, as ``mountinfo`` tells it: which part of the tree is where, of which kind."""
+
     root: str
     point: Path
     fstype: str
@@ -92,7 +94,7 @@ def find_place(name: str, *, proc: Path = Path("/proc/self"), is_root: bool | No
     Raises:
         Refused: It may not; the message says why.
     """
-    mounts, own = _mounts(proc), _own_groups(proc)
+    mounts, own = mounts_of(proc), own_groups(proc)
     is_root = os.geteuid() == 0 if is_root is None else is_root
     unified = next((m for m in mounts if m.fstype == "cgroup2"), None)
     if unified is not None and {"cpu", "memory"} & _words(unified.point / "cgroup.controllers"):
@@ -103,7 +105,7 @@ def find_place(name: str, *, proc: Path = Path("/proc/self"), is_root: bool | No
     return Place(1, found)
 
 
-def _unified(mount: _Mount, own: str, name: str, *, is_root: bool) -> Hierarchy:
+def _unified(mount: Mount, own: str, name: str, *, is_root: bool) -> Hierarchy:
     directory = mount.path_of(own)
     reasons = []
     for candidate in dict.fromkeys(_candidates(mount.point, directory, is_root=is_root)):
@@ -171,7 +173,7 @@ def _move_aside(directory: Path, name: str) -> None:
         raise Refused(f"{error.filename or directory}: {error.strerror}") from error
 
 
-def _legacy(mounts: Sequence[_Mount], own: Mapping[str, str], name: str, *, is_root: bool) -> Iterator[Hierarchy]:
+def _legacy(mounts: Sequence[Mount], own: Mapping[str, str], name: str, *, is_root: bool) -> Iterator[Hierarchy]:
     """Give a place in each v1 hierarchy: for memory or cpu at least, for the others where that can be."""
     refusals: list[str] = []
     found: dict[Path, Hierarchy] = {}
@@ -214,18 +216,19 @@ def sweep(place: Place) -> None:
                 Path(directory).rmdir()
 
 
-def _mounts(proc: Path) -> list[_Mount]:
+def mounts_of(proc: Path) -> list[Mount]:
+    """Read where control groups are mounted."""
     found = []
     for line in _text(proc / "mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         fields, (fstype, _, options) = before.split(), after.split(" ", 2)
         if fstype in ("cgroup", "cgroup2"):
-            found.append(_Mount(fields[3], Path(fields[4]), fstype, frozenset(options.split(","))))
+            found.append(Mount(fields[3], Path(fields[4]), fstype, frozenset(options.split(","))))
     return found
 
 
-def _own_groups(proc: Path) -> dict[str, str]:
-    """Give the groups of this process by controller; that of v2 by the empty name."""
+def own_groups(proc: Path) -> dict[str, str]:
+    """Read the groups of a process by controller; that of v2 by the empty name."""
     found: dict[str, str] = {}
     for line in _text(proc / "cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
