@@ -10,11 +10,12 @@ import msgspec
 
 from beamhall.client.protocol import Selection
 from beamhall.embedded.api.authorization import Attributes, require
+from beamhall.embedded.api.beginnings import SYSTEM
 from beamhall.embedded.api.replies import Reply, accepted_of, reply
 from beamhall.embedded.api.requests import Address, Request
 from beamhall.embedded.api.tables import partial
 from beamhall.embedded.api.usage_source import UsageSource
-from beamhall.embedded.api.verbs import SYSTEM, Api
+from beamhall.embedded.api.verbs import Api
 from beamhall.kernel.errors import MethodNotAllowed, NotFound, ServiceUnavailable
 from beamhall.kernel.identity import User
 from beamhall.kernel.kinds import NODE, POD, Kind

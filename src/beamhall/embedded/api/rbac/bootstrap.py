@@ -45,6 +45,7 @@ _TO_VIEW = (
         "replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status"),
     _on(_READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
     _on(_READ, "scheduling.x-k8s.io", "podgroups podgroups/status"),
+    _on(_READ, "metrics.k8s.io", "nodes pods"),  # as metrics-server's "system:aggregated-metrics-reader"
 )  # fmt: skip
 _TO_EDIT = (
     _on(_READ, "", f"{_TALK} secrets services/proxy"),
