@@ -11,8 +11,7 @@ from typing import Any
 
 from beamhall.client.protocol import StreamName
 from beamhall.embedded.agent.criformat import LogOutputs
-from beamhall.embedded.agent.filewatch import FileWatch
-from beamhall.embedded.agent.logs import blocks
+from beamhall.embedded.agent.logfiles import LogReader
 from beamhall.embedded.agent.runs import Run
 from beamhall.embedded.agent.sandbox.pipes import Descriptors, write_all
 
@@ -23,16 +22,14 @@ class AttachedProcess:
     Args:
         run: The run of the container.
         container: The container as the Pod states it.
-        offset: Where in the log file the output begins that is wanted.
-        watch: Tells when the log grows.
+        reader: Its log, where the output begins that is wanted.
         fds: Takes charge of what is opened.
     """
 
-    def __init__(self, run: Run, container: Mapping[str, Any], offset: int, watch: FileWatch, fds: Descriptors) -> None:
+    def __init__(self, run: Run, container: Mapping[str, Any], reader: LogReader, fds: Descriptors) -> None:
         self._run = run
         self._comes_once = bool(container.get("stdinOnce")) and not container.get("tty")
-        self._offset = offset
-        self._watch = watch
+        self._reader = reader
         self._fds = fds
         self._stdin = -1
         self._is_detached = False
@@ -40,11 +37,9 @@ class AttachedProcess:
     async def output(self) -> AsyncIterator[tuple[StreamName, bytes]]:
         """Give its output, as ``RemoteProcess.output``."""
         outputs = LogOutputs()
-        with self._run.sandbox.log_path.open("rb", buffering=0) as file:
-            file.seek(self._offset)
-            async for block in blocks(self._run, file, self._watch, lambda: not self._is_detached):
-                for name, data in outputs.feed(block):
-                    yield name, data
+        async for block in self._reader.blocks(lambda: not self._is_detached):
+            for name, data in outputs.feed(block):
+                yield name, data
 
     async def write(self, data: bytes) -> None:
         """Write to its input, as ``RemoteProcess.write``."""
@@ -65,7 +60,7 @@ class AttachedProcess:
         self.end_input()
         if not self._comes_once:
             self._is_detached = True
-            self._watch.wake()
+            self._reader.wake()
 
     def end_input(self) -> None:
         """Write no more; the program sees the end of an input that comes once."""
@@ -90,11 +85,11 @@ async def attached(run: Run, container: Mapping[str, Any], *, stdin: bool) -> As
     The output begins now. For the first who gives input to a container that waits for it once, as ``kubectl run -i``
     does, it begins at its beginning: a prompt that came before is not missed.
     """
-    path = run.sandbox.log_path
-    offset = 0 if stdin and container.get("stdinOnce") and not run.was_attached else path.stat().st_size
-    run.was_attached = True
-    with Descriptors() as fds, FileWatch(path) as watch, run.telling(watch.wake):
-        process = AttachedProcess(run, container, offset, watch, fds)
+    with Descriptors() as fds, LogReader(run) as reader:
+        if run.was_attached or not (stdin and container.get("stdinOnce")):
+            reader.to_end()
+        run.was_attached = True
+        process = AttachedProcess(run, container, reader, fds)
         try:
             yield process
         finally:

@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from beamhall.client.protocol import StreamName
+from beamhall.embedded.agent.sandbox import log_files
 
 _MESSAGE_LINES = 80
 _MESSAGE_BYTES = 2048
@@ -77,8 +78,8 @@ class LogOutputs:
             yield "stderr" if stream == b"stderr" else "stdout", b"".join(text for _, text in run)
 
 
-def tail_offset(read: Callable[[int, int], bytes], size: int, lines: int, block: int = 65536) -> int:
-    """Find where the last lines of a log file begin.
+def tail_offset(read: Callable[[int, int], bytes], size: int, lines: int, block: int = 65536) -> tuple[int, int]:
+    """Find where the last lines of a log file begin, and how many are to be looked for in the file before it.
 
     Args:
         read: Gives the bytes of the file at (offset, length).
@@ -87,7 +88,7 @@ def tail_offset(read: Callable[[int, int], bytes], size: int, lines: int, block:
         block: How much is read at a time, from the end backwards.
     """
     if lines <= 0:
-        return size
+        return size, 0
     found = 0
     rest = b""
     position = size
@@ -102,9 +103,9 @@ def tail_offset(read: Callable[[int, int], bytes], size: int, lines: int, block:
             if _ends_a_line(line):
                 found += 1
                 if found > lines:
-                    return offset
+                    return offset, 0
             offset -= len(line)
-    return 0
+    return 0, lines - found
 
 
 def last_text(content: bytes, max_lines: int, max_bytes: int) -> str:
@@ -116,16 +117,23 @@ def last_text(content: bytes, max_lines: int, max_bytes: int) -> str:
 
 def read_last_text(path: Path) -> str:
     """Read the end of a log as Kubernetes does for ``FallbackToLogsOnError``: 80 lines, 2048 bytes. Blocks."""
+    content = b""
+    for file in reversed(log_files(path)):
+        content = _end_of(file, _READ_BYTES - len(content)) + content
+        if len(content) >= _READ_BYTES // 2:
+            break
+    return last_text(content, _MESSAGE_LINES, _MESSAGE_BYTES)
+
+
+def _end_of(path: Path, limit_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - _READ_BYTES))
+            file.seek(max(0, size - limit_bytes))
             content = file.read()
     except OSError:
-        return ""
-    if size > _READ_BYTES:
-        content = content.partition(b"\n")[2]
-    return last_text(content, _MESSAGE_LINES, _MESSAGE_BYTES)
+        return b""
+    return content.partition(b"\n")[2] if size > limit_bytes else content
 
 
 def _ends_a_line(line: bytes) -> bool:

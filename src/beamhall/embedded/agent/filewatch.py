@@ -8,15 +8,19 @@ from types import TracebackType
 from typing import Self
 
 _IN_MODIFY = 0x2
+_IN_MOVED_TO = 0x80
+_CHANGES = _IN_MODIFY | _IN_MOVED_TO
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _POLL_S = 0.25
 
 
 class FileWatch:
-    """Tells when a file changed. Where inotify is used up, it says so every quarter of a second.
+    """Tells when a file was written to or replaced, or another one in its directory.
+
+    Where inotify is used up, it says so every quarter of a second.
 
     Args:
-        path: The file; it must exist.
+        path: The file; its directory must exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +32,7 @@ class FileWatch:
     def __enter__(self) -> Self:
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = libc.inotify_init1(_FLAGS)
-        if self._fd >= 0 and libc.inotify_add_watch(self._fd, os.fsencode(self._path), _IN_MODIFY) >= 0:
+        if self._fd >= 0 and libc.inotify_add_watch(self._fd, os.fsencode(self._path.parent), _CHANGES) >= 0:
             self._loop.add_reader(self._fd, self._drain)
         elif self._fd >= 0:
             os.close(self._fd)

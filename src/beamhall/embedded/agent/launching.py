@@ -139,6 +139,8 @@ def container_spec(
         hostname=place.hostname,
         address="" if on_host_network(pod) else ground.address,
         hosts_file=ground.hosts_file,
+        log_max_bytes=ground.settings.log_max_bytes,
+        log_max_files=ground.settings.log_max_files,
         warm=None if container.get("stdin") or container.get("tty") else _warm(ground),
         stdin=bool(container.get("stdin")),
         tty=bool(container.get("tty")),

@@ -4,26 +4,22 @@ Must not know HTTP. The format is ``criformat``'s; the files are ``sandbox``'s.
 Source: ``pkg/kubelet/kubelet_pods.go`` (``validateContainerLogStatus``) for which run is meant.
 """
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from io import FileIO
 from typing import Any, Protocol
 
 from beamhall.client.protocol import LogOptions
-from beamhall.embedded.agent.criformat import LogText, tail_offset
+from beamhall.embedded.agent.criformat import LogText
 from beamhall.embedded.agent.facts import containers, init_containers
-from beamhall.embedded.agent.filewatch import FileWatch
+from beamhall.embedded.agent.logfiles import LogReader
 from beamhall.embedded.agent.pods import PodWorker
 from beamhall.embedded.agent.runs import Run
 from beamhall.kernel.clock import Clock, format_micro_time
 from beamhall.kernel.errors import BadRequest, NotFound
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, uid_of
 
-_BLOCK_BYTES = 262_144
 _NO_LOG = {
     "ErrImagePull": "trying and failing to pull image",
     "ImagePullBackOff": "image can't be pulled",
@@ -79,8 +75,8 @@ class PodLogs:
         if not run.sandbox.log_path.exists():  # its program could not even be started
             yield _nothing()
             return
-        with FileWatch(run.sandbox.log_path) as watch, run.telling(watch.wake):
-            yield _read(run, text, options, watch)
+        with LogReader(run) as reader:
+            yield _read(reader, text, options)
 
 
 def choose_container(pod: ReadOnlyObject, asked: str) -> str:
@@ -129,36 +125,18 @@ def _container_status(status: Object, container: str) -> Mapping[str, Any]:
     return next((entry for entry in every if entry["name"] == container), {})
 
 
-async def _read(run: Run, text: LogText, options: LogOptions, watch: FileWatch) -> AsyncIterator[bytes]:
-    """Give the file's text from where it was asked for, and go on with what is written until the run has ended."""
-    with run.sandbox.log_path.open("rb", buffering=0) as file:
-        if options.tail_lines is not None:
-            file.seek(await asyncio.to_thread(_tail, file.fileno(), options.tail_lines))
-        async for block in blocks(run, file, watch, lambda: options.follow):
-            if shown := text.feed(block):
-                yield shown
-            if text.is_full:
-                break
-
-
-async def blocks(run: Run, file: FileIO, watch: FileWatch, follows: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """Read a run's log on from where the file stands; for as long as it is to be followed, until the run has ended."""
-    while True:
-        has_ended = run.sandbox.exit is not None  # looked at first: what is read next is then the rest
-        block = await asyncio.to_thread(file.read, _BLOCK_BYTES)
-        if block:
-            yield block
-        elif has_ended or not follows():
+async def _read(reader: LogReader, text: LogText, options: LogOptions) -> AsyncIterator[bytes]:
+    """Give the log's text from where it was asked for, and go on with what is written until the run has ended."""
+    if options.tail_lines is not None:
+        await reader.to_tail(options.tail_lines)
+    async for block in reader.blocks(lambda: options.follow):
+        if shown := text.feed(block):
+            yield shown
+        if text.is_full:
             break
-        else:
-            await watch.changed()
 
 
 async def _nothing() -> AsyncIterator[bytes]:
     none: tuple[bytes, ...] = ()
     for block in none:
         yield block
-
-
-def _tail(fd: int, lines: int) -> int:
-    return tail_offset(lambda offset, length: os.pread(fd, length, offset), os.fstat(fd).st_size, lines)

@@ -50,6 +50,8 @@ class AgentSettings:
         passed_through: Names of host variables that containers get.
         env: Variables that every container gets, for instance a proxy of the laboratory.
         heartbeat_s: How often the Lease that says that this node is alive is renewed; it holds four times as long.
+        log_max_bytes: A container's log is rotated when a file of it would grow larger.
+        log_max_files: How many files of a container's log are kept.
         storage_check_s: How often it is looked how much emptyDirs with a limit hold.
         minimum_grace_s: What a Pod whose object is gone already gets between SIGTERM and SIGKILL.
         pod_network: Where Pod addresses are taken from, in 127.0.0.0/8.
@@ -71,6 +73,8 @@ class AgentSettings:
     passed_through: tuple[str, ...] = PASSED_THROUGH
     env: Mapping[str, str] = field(default_factory=dict)
     heartbeat_s: float = 60.0
+    log_max_bytes: int = 10 << 20
+    log_max_files: int = 5
     storage_check_s: float = 10.0
     minimum_grace_s: float = 2.0
     pod_network: str = "127.64.0.0/11"

@@ -53,7 +53,7 @@ def test_a_limit_cuts_the_text():
 )
 @pytest.mark.parametrize("block", [1, 7, 50, 64, 1000])
 def test_tail_offset(lines, expected, block):
-    offset = tail_offset(lambda start, length: LOG[start : start + length], len(LOG), lines, block)
+    offset, _ = tail_offset(lambda start, length: LOG[start : start + length], len(LOG), lines, block)
     assert LogText().feed(LOG[offset:]) == expected
 
 

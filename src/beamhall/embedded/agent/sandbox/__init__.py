@@ -5,7 +5,7 @@
 """
 
 from beamhall.embedded.agent.sandbox.capabilities import detect_capabilities
-from beamhall.embedded.agent.sandbox.sandbox import Sandbox
+from beamhall.embedded.agent.sandbox.sandbox import Sandbox, log_files
 from beamhall.embedded.agent.sandbox.sandboxes import Sandboxes
 from beamhall.embedded.agent.sandbox.specification import (
     AlreadyStarted,
@@ -33,5 +33,6 @@ __all__ = [
     "StartFailed",
     "WarmStart",
     "detect_capabilities",
+    "log_files",
     "warm_command",
 ]

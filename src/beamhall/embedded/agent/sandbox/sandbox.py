@@ -21,6 +21,12 @@ from beamhall.kernel.clock import parse_time
 _SHIM_LATE_S = 10.0
 
 
+def log_files(log: Path) -> Sequence[Path]:
+    """Give the files of a log that is rotated, oldest first, and last the one that is written to."""
+    earlier = [path for path in log.parent.glob(f"{log.name}.*") if path.suffix[1:].isdigit()]
+    return [*sorted(earlier, key=lambda path: int(path.suffix[1:])), log]
+
+
 class Sandbox:
     """A container that was started, and perhaps has ended.
 

@@ -76,6 +76,8 @@ class ContainerSpec:
         hosts_file: What the container sees as ``/etc/hosts``.
         umask: The mode bits that new files do not get.
         stop_signal: What asks it to end.
+        log_max_bytes: The log is rotated when a file of it would grow larger; 0: never.
+        log_max_files: How many files of it are kept.
         warm: The parent process to fork it from, where its command line permits that.
         stdin: Whether it has a standard input that clients may write to; else it is empty.
         tty: Whether it runs in a terminal.
@@ -93,6 +95,8 @@ class ContainerSpec:
     hosts_file: Path | None = None
     umask: int = 0o022
     stop_signal: int = 15
+    log_max_bytes: int = 0
+    log_max_files: int = 5
     warm: WarmStart | None = None
     stdin: bool = False
     tty: bool = False
@@ -197,6 +201,8 @@ def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
         "hostname": spec.hostname if capabilities.hostname.works else "",
         "address": spec.address if capabilities.network.works else "",
         "umask": spec.umask,
+        "log_max_bytes": spec.log_max_bytes,
+        "log_max_files": spec.log_max_files,
         "stop_signal": spec.stop_signal,
         "warm": None,
         "stdin": spec.stdin,

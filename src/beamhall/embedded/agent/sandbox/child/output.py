@@ -6,6 +6,7 @@ Source: Kubernetes, "CRI logging", design-proposals/node/kubelet-cri-logging.md.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -14,10 +15,23 @@ READ_BYTES = 64 * 1024
 
 
 class Log:
-    """The log file. A full disk loses output, and says so when there is room again; it never blocks the container."""
+    """The log file. A full disk loses output, and says so when there is room again; it never blocks the container.
 
-    def __init__(self, fd: int) -> None:
+    Args:
+        fd: The file, open for appending.
+        path: Its path.
+        max_bytes: It is rotated when it would grow larger, to ``path.1``, then ``path.2`` and so on; 0: never.
+        max_files: How many files are kept, with the one that is written to.
+    """
+
+    def __init__(self, fd: int, path: str = "", max_bytes: int = 0, max_files: int = 0) -> None:
         self._fd = fd
+        self._path = path
+        self._max_bytes = max_bytes
+        self._max_files = max(1, max_files)
+        self._size = os.fstat(fd).st_size if max_bytes else 0
+        self._limit_bytes = max_bytes
+        self._rotations = 0
         self._second = -1
         self._prefix = ""
         self._lost_bytes = 0
@@ -34,6 +48,10 @@ class Log:
 
     def write(self, lines: bytes) -> None:
         """Write complete log lines."""
+        if self._max_bytes:
+            if self._size > 0 and self._size + len(lines) > self._limit_bytes:
+                self._rotate()
+            self._size += len(lines)
         if self._lost_bytes or self._torn:
             note = b"%s stderr F [beamhall] about %d bytes of output were lost: %s\n" % (
                 self.stamp(),
@@ -47,6 +65,28 @@ class Log:
             self._torn = False
         if not self._try(lines):
             self._lost_bytes += len(lines)
+
+    def _rotate(self) -> None:
+        """Begin a new file. At every moment there is one of the plain name; a reader loses nothing of the old one."""
+        fresh, earlier = f"{self._path}.new", f"{self._path}.{self._rotations + 1}"
+        try:
+            fd = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.link(self._path, earlier)
+                os.rename(fresh, self._path)
+            except OSError:
+                os.close(fd)
+                with contextlib.suppress(OSError):
+                    os.unlink(earlier)
+                raise
+        except OSError:
+            self._limit_bytes = self._size + self._max_bytes  # go on with this one, and try again in time
+            return
+        os.close(self._fd)
+        self._fd, self._size, self._limit_bytes, self._torn = fd, 0, self._max_bytes, False
+        self._rotations += 1
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self._path}.{self._rotations + 1 - self._max_files}")
 
     def _try(self, data: bytes) -> bool:
         view = memoryview(data)

@@ -2,7 +2,7 @@
 
 ``shim``       who holds the directory; there from the moment the directory has its name
 ``order``      what was to be started, for commands that are to run beside it
-``log``        the container's output
+``log``        the container's output; ``log.1``, ``log.2``, … what was rotated of it, oldest first
 ``control``    a fifo; lines ``signal NUMBER``, ``kill SECONDS``, ``resize ROWS COLUMNS``, ``end-input``, and ``oom``:
                kill it for having too much memory
 ``stdin``      a fifo, where the container has an input: what is written to it

@@ -74,7 +74,8 @@ class Shim(Keeper):
             True in the shim; False in the container, which is ready for its program.
         """
         log = os.open(os.path.join(self._directory, record.LOG), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self._log = output.Log(log)
+        path = os.path.join(self._directory, record.LOG)
+        self._log = output.Log(log, path, int(self._spec["log_max_bytes"]), int(self._spec["log_max_files"]))
         self._control = os.open(os.path.join(self._directory, record.CONTROL), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._console = console.Console(self._directory, stdin=self._spec["stdin"], tty=self._spec["tty"])
         signal.signal(signal.SIGTERM, self._on_term)

@@ -100,3 +100,29 @@ def test_a_full_disk_loses_output_and_says_so(pipe, monkeypatch):
     assert len(lines[1]) == 10
     assert b"stderr F [beamhall] about 45 bytes of output were lost: No space left on device" in lines[2]
     assert lines[3].endswith(b" stdout F after")
+
+
+def test_a_log_is_rotated_between_lines(tmp_path):
+    path = tmp_path / "log"
+    log = Log(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), str(path), 100, 3)
+    for number in range(40):
+        log.write(b"line %02d of ten and some\n" % number)
+        assert path.exists()
+    files = sorted(tmp_path.iterdir(), key=lambda file: int(file.suffix[1:] or 99))
+    assert [file.name for file in files] == ["log.8", "log.9", "log"]
+    assert all(file.stat().st_size <= 100 for file in files)
+    assert b"".join(file.read_bytes() for file in files).split(b"\n")[0] == b"line 28 of ten and some"
+    assert files[-1].read_bytes().endswith(b"line 39 of ten and some\n")
+
+
+def test_a_log_that_cannot_be_rotated_goes_on(tmp_path):
+    path = tmp_path / "log"
+    log = Log(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), str(path), 20, 3)
+    (tmp_path / "log.new").mkdir()
+    for number in range(10):
+        log.write(b"line %d\n" % number)
+    assert path.read_bytes().count(b"\n") == 10
+    (tmp_path / "log.new").rmdir()
+    for number in range(10):
+        log.write(b"line %d\n" % number)
+    assert list(tmp_path.glob("log.[0-9]"))
