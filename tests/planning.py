@@ -113,11 +113,11 @@ class World:
     def settle(
         self, planner: Callable[[ReadOnlyObject, View], Plan], kind: Kind, name: str, namespace: str = "ns"
     ) -> Sequence[Plan]:
-        """Plan and carry out until a plan does nothing; more than 20 rounds is a planner that does not settle."""
+        """Plan and carry out until a plan writes nothing; more than 20 rounds is a planner that does not settle."""
         plans = []
         while Key(kind, namespace, name) in self.objects:
             plans.append(self.run(planner, kind, name, namespace))
-            if not plans[-1].actions:
+            if all(isinstance(action, Emit) for action in plans[-1].actions):
                 return plans
             assert len(plans) < 20, f"does not settle: {plans[-1]}"
         return plans

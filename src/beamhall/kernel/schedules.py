@@ -41,18 +41,27 @@ class Schedule:
     zone: tzinfo = UTC
     every: timedelta | None = None
 
-    def after(self, moment: datetime) -> datetime | None:
-        """Give the first time after a moment, in UTC; None if there is none within some fifty years."""
-        return next(self.times(moment), None)
-
     def times(self, moment: datetime) -> Iterator[datetime]:
-        """Give the times after a moment, in order, in UTC."""
+        """Give the times after a moment, in order, in UTC; there may be none."""
         if self.every is not None:
             while True:
                 moment = moment.replace(microsecond=0) + self.every
                 yield moment
         for time in CronSim(self.expression, moment.astimezone(self.zone)):
             yield time.astimezone(UTC)
+
+    def latest(self, since: datetime, until: datetime) -> datetime | None:
+        """Give the last time after ``since`` and not after ``until``, in UTC; None if there is none."""
+        if self.every is not None:
+            n_passed = (until - since.replace(microsecond=0)) // self.every
+            return since.replace(microsecond=0) + n_passed * self.every if n_passed > 0 else None
+        whole = until.replace(microsecond=0) + timedelta(seconds=1)
+        found = next(CronSim(self.expression, whole.astimezone(self.zone), reverse=True), None)
+        return found.astimezone(UTC) if found is not None and since < found else None
+
+    def following(self, since: datetime, now: datetime) -> datetime | None:
+        """Give the first time after ``now``, in UTC, of those counted from ``since``; None if there is none."""
+        return next(self.times(self.latest(since, now) or (since if self.every else now)), None)
 
 
 def parse_schedule(text: str, zone_name: str = "") -> Schedule:

@@ -1,65 +1,78 @@
-"""What the Pods of a Job look like: names, labels, completion indexes. Read on in ``jobs``.
+"""What the Pods of a Job look like: names, labels, completion indexes, counts of failures. Read on in ``jobs``.
 
-Source: Kubernetes "Jobs", section "Completion mode".
+Source: Kubernetes "Jobs", sections "Completion mode" and "Backoff limit per index".
 """
 
-import copy
-import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
-from beamhall.kernel.kinds import JOB, POD
-from beamhall.kernel.objects import (
-    Object,
-    ReadOnlyObject,
-    annotations_of,
-    name_of,
-    namespace_of,
-    owner_reference,
-    uid_of,
-)
+from beamhall.embedded.workloads.pods import child_name, pod_from_template
+from beamhall.kernel.clock import parse_time
+from beamhall.kernel.kinds import JOB
+from beamhall.kernel.names import MAX_LABEL
+from beamhall.kernel.objects import Object, ReadOnlyObject, annotations_of, name_of, uid_of
 
 INDEX = "batch.kubernetes.io/job-completion-index"
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-_MAX_LABEL = 63
+FAILURES = "batch.kubernetes.io/job-index-failure-count"
+IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
+_INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 
 
 def pod_name(job: ReadOnlyObject, number: int, index: int | None = None) -> str:
-    """Name a Pod: ``<job>-<hash>``, or ``<job>-<index>-<hash>``; the same for the same Job, number and index."""
-    digest = int.from_bytes(hashlib.sha256(f"{uid_of(job)}/{index}/{number}".encode()).digest()[:8], "big")
-    letters = []
-    for _ in range(5):
-        digest, place = divmod(digest, len(_ALPHABET))
-        letters.append(_ALPHABET[place])
-    middle = "" if index is None else f"{index}-"
-    tail = f"-{middle}{''.join(letters)}"
-    return name_of(job)[: _MAX_LABEL - len(tail)] + tail
+    """Name a Pod: ``<job>-<letters>``, or ``<job>-<index>-<letters>``; the same for the same Job, number and index."""
+    return child_name(job, f"{index}/{number}", "" if index is None else str(index))
 
 
-def build_pod(job: ReadOnlyObject, name: str, index: int | None) -> Object:
+def build_pod(
+    job: ReadOnlyObject, name: str, index: int | None, annotations: Mapping[str, str] | None = None
+) -> Object:
     """Make a Pod of a Job; with an index it is one of an indexed Job."""
-    template = copy.deepcopy((job.get("spec") or {}).get("template") or {})
-    written = template.get("metadata") or {}
-    metadata = {field: written[field] for field in ("labels", "annotations", "finalizers") if written.get(field)}
+    pod = pod_from_template(JOB, job, (job.get("spec") or {}).get("template") or {}, name)
+    metadata, spec = pod["metadata"], pod["spec"]
     labels = dict(metadata.get("labels") or {})
     for prefix in ("", "batch.kubernetes.io/"):
-        labels[f"{prefix}job-name"] = name_of(job)[:_MAX_LABEL]
+        labels[f"{prefix}job-name"] = name_of(job)[:MAX_LABEL]
         labels[f"{prefix}controller-uid"] = uid_of(job)
-    spec = template.get("spec") or {}
+    metadata["generateName"] = f"{name_of(job)}-" if index is None else f"{name_of(job)}-{index}-"
     if index is not None:
         labels[INDEX] = str(index)
-        metadata["annotations"] = {**(metadata.get("annotations") or {}), INDEX: str(index)}
-        spec.setdefault("hostname", f"{name_of(job)}-{index}"[:_MAX_LABEL])
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), INDEX: str(index), **(annotations or {})}
+        spec.setdefault("hostname", f"{name_of(job)}-{index}"[:MAX_LABEL])
         for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
-            container["env"] = [*(container.get("env") or ()), {"name": "JOB_COMPLETION_INDEX", "value": str(index)}]
-    metadata |= {
-        "name": name,
-        "namespace": namespace_of(job),
-        "labels": labels,
-        "ownerReferences": [owner_reference(JOB, job)],
-    }
-    return {"apiVersion": POD.api_version, "kind": POD.kind, "metadata": metadata, "spec": spec}
+            variables = container.get("env") or ()
+            if not any(variable.get("name") == _INDEX_VARIABLE for variable in variables):
+                container["env"] = [*variables, {"name": _INDEX_VARIABLE, "value": str(index)}]
+    metadata["labels"] = labels
+    return pod
 
 
 def completion_index(pod: ReadOnlyObject) -> int:
     """Give the completion index of a Pod, -1 if it has none."""
-    text = annotations_of(pod).get(INDEX) or ""
-    return int(text) if text.isdecimal() else -1
+    return _number(pod, INDEX, -1)
+
+
+def failures_before(pod: ReadOnlyObject) -> int:
+    """Give how many Pods of the same index had failed, and counted, before this one was made."""
+    return _number(pod, FAILURES, 0)
+
+
+def ignored_before(pod: ReadOnlyObject) -> int:
+    """Give how many Pods of the same index had failed, and were ignored, before this one was made."""
+    return _number(pod, IGNORED_FAILURES, 0)
+
+
+def finished_at(pod: ReadOnlyObject) -> datetime | None:
+    """Give when the last container of a Pod ended, None if that is not known."""
+    status: Mapping[str, Any] = pod.get("status") or {}
+    ends = [
+        ended["finishedAt"]
+        for container in status.get("containerStatuses") or ()
+        if (ended := (container.get("state") or {}).get("terminated")) and ended.get("finishedAt")
+    ]
+    return max(map(parse_time, ends), default=None)
+
+
+def _number(pod: ReadOnlyObject, annotation: str, default: int) -> int:
+    text = annotations_of(pod).get(annotation) or ""
+    return int(text) if text.isdecimal() else default

@@ -6,6 +6,7 @@ from beamhall.embedded.workloads.accounts import plan_namespace_accounts
 from beamhall.embedded.workloads.claiming import selected_by
 from beamhall.embedded.workloads.claims import plan_claims
 from beamhall.embedded.workloads.crds import pod_group_definition
+from beamhall.embedded.workloads.cron_jobs import plan_cron_job
 from beamhall.embedded.workloads.deployments import concerned_deployments, plan_deployment
 from beamhall.embedded.workloads.jobs import plan_job
 from beamhall.embedded.workloads.pod_groups import plan_pod_groups
@@ -14,6 +15,7 @@ from beamhall.embedded.workloads.scheduling import plan_scheduling
 from beamhall.embedded.workloads.services import plan_endpoints
 from beamhall.embedded.workloads.stateful_sets import STATEFUL_WATCHES, plan_stateful_set
 from beamhall.kernel.kinds import (
+    CRON_JOB,
     DEPLOYMENT,
     ENDPOINT_SLICE,
     ENDPOINTS,
@@ -39,6 +41,7 @@ def workload_planners() -> Sequence[Planner]:
         Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP, NAMESPACE), singleton=True),
         Planner("pod-groups", POD_GROUP, plan_pod_groups, watches=(POD,), singleton=True),
         Planner("job", JOB, plan_job, watches=(POD,)),
+        Planner("cronjob", CRON_JOB, plan_cron_job, watches=(JOB,)),
         Planner("replicaset", REPLICA_SET, plan_replica_set, watches=(POD,), concerns=selected_by(REPLICA_SET)),
         Planner("deployment", DEPLOYMENT, plan_deployment, watches=(REPLICA_SET, POD), concerns=concerned_deployments),
         Planner("statefulset", STATEFUL_SET, plan_stateful_set, STATEFUL_WATCHES, concerns=selected_by(STATEFUL_SET)),
