@@ -132,6 +132,47 @@ def test_a_typo_is_named(kubectl, namespace):
     assert 'Warning: unknown field "spec.containers[0].imagee"' in warned.stderr
 
 
+APPLIED = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {colour: red}
+"""
+
+
+def test_apply_on_the_server_side(kubectl, namespace):
+    here = ("-n", namespace, "apply", "--server-side", "-f", "-")
+    assert kubectl(*here, text=APPLIED) == "configmap/settings serverside-applied\n"
+    found = kubectl("-n", namespace, "get", "configmap", "settings", "-o", "yaml", "--show-managed-fields")
+    assert "f:colour: {}" in found
+    assert "managedFields" not in kubectl("-n", namespace, "get", "configmap", "settings", "-o", "yaml")
+    other = APPLIED.replace("red", "blue")
+    refused = kubectl.run(*here, "--field-manager=other", text=other)
+    assert 'Apply failed with 1 conflict: conflict with "kubectl": .data.colour' in refused.stderr
+    assert "--force-conflicts" in refused.stderr
+    difference = kubectl.run("-n", namespace, "diff", "--server-side", "-f", "-", text=other)
+    assert difference.returncode == 1
+    assert "+  colour: blue" in difference.stdout
+    kubectl(*here, "--dry-run=server", text=other)
+    assert kubectl.object("-n", namespace, "configmap", "settings")["data"] == {"colour": "red"}
+    kubectl(*here, "--field-manager=other", "--force-conflicts", text=other)
+    assert kubectl.object("-n", namespace, "configmap", "settings")["data"] == {"colour": "blue"}
+    typo = kubectl.run(*here, text=APPLIED.replace("\ndata:", "\ndtaa:"))
+    assert 'unknown field "dtaa"' in typo.stderr
+
+
+def test_apply_moves_to_the_server_side_and_back(kubectl, namespace):
+    kubectl("-n", namespace, "apply", "-f", "-", text=POD)
+    moved = kubectl("-n", namespace, "apply", "--server-side", "-f", "-", text=POD.replace("app: demo", "app: two"))
+    assert moved == "pod/p1 serverside-applied\n"
+    pod = kubectl.object("-n", namespace, "pod", "p1", "--show-managed-fields")
+    managers = {(entry["manager"], entry["operation"]) for entry in pod["metadata"]["managedFields"]}
+    assert managers == {("kubectl", "Apply"), ("kubectl-last-applied", "Apply")}
+    assert pod["metadata"]["labels"] == {"app": "two"}
+    kubectl("-n", namespace, "apply", "-f", "-", text=POD)
+    assert kubectl.object("-n", namespace, "pod", "p1")["metadata"]["labels"] == {"app": "demo"}
+
+
 def test_dry_run_stores_nothing(kubectl, namespace):
     assert "created (server dry run)" in kubectl("-n", namespace, "create", "--dry-run=server", "-f", "-", text=POD)
     assert kubectl.run("-n", namespace, "get", "pod", "p1").returncode == 1

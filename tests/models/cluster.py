@@ -7,7 +7,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-from beamhall.client.protocol import ALL, ExecOptions, LogOptions, Page, PatchType, Propagation, Selection, WatchEvent
+from beamhall.client.protocol import (
+    ALL,
+    Apply,
+    ExecOptions,
+    LogOptions,
+    Page,
+    PatchType,
+    Propagation,
+    Selection,
+    WatchEvent,
+)
 from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, Expired, NotFound, ServiceUnavailable
 from beamhall.kernel.kinds import POD, Kind
 from beamhall.kernel.objects import Key, Object, controller_of, key_of, metadata_of, uid_of
@@ -152,7 +162,7 @@ class ModelCluster:
         namespace: str,
         patch: Mapping[str, Any] | Sequence[Any],
         *,
-        type: PatchType = "merge",  # noqa: A002
+        type: PatchType | Apply = "merge",  # noqa: A002
         subresource: Literal["", "status"] = "",
     ) -> Object:
         fail = await self._request("patch")

@@ -31,6 +31,7 @@ from beamhall.client.http_exec import HttpProcess, exec_query, upgrade_headers
 from beamhall.client.http_forms import as_json, decode_object, lines_of, log_query, path_of, query_of, refusal_of, typed
 from beamhall.client.protocol import (
     ALL,
+    Apply,
     ExecOptions,
     LogOptions,
     Page,
@@ -53,6 +54,7 @@ from beamhall.kernel.errors import (
 from beamhall.kernel.kinds import NODE, POD, Kind
 from beamhall.kernel.objects import Object, metadata_of, name_of, namespace_of
 
+_APPLY = "application/apply-patch+yaml"
 _PATCH_TYPES: Mapping[PatchType, str] = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -174,12 +176,16 @@ class HttpClient:
         namespace: str,
         patch: Mapping[str, Any] | Sequence[Any],
         *,
-        type: PatchType = "merge",  # noqa: A002
+        type: PatchType | Apply = "merge",  # noqa: A002
         subresource: Literal["", "status"] = "",
     ) -> Object:
         """Patch an object, as ``Client.patch``."""
         path = path_of(kind, namespace, name, subresource)
-        return await self._ask("PATCH", path, body=patch, content_type=_PATCH_TYPES[type])
+        if not isinstance(type, Apply):
+            return await self._ask("PATCH", path, body=patch, content_type=_PATCH_TYPES[type])
+        query = {"fieldManager": type.manager, "force": "true" if type.force else "false"}
+        body = typed(kind, patch) if isinstance(patch, Mapping) else patch
+        return await self._ask("PATCH", path, query=query, body=body, content_type=_APPLY)
 
     async def delete(
         self,

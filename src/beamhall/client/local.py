@@ -19,6 +19,7 @@ import msgspec
 
 from beamhall.client.protocol import (
     ALL,
+    Apply,
     ExecOptions,
     LogOptions,
     Page,
@@ -87,7 +88,7 @@ class ResourceApi(Protocol):
         namespace: str,
         patch: Object | Sequence[Any],
         *,
-        type: PatchType = "merge",  # noqa: A002
+        type: PatchType | Apply = "merge",  # noqa: A002
         subresource: Literal["", "status"] = "",
     ) -> Object:
         """Patch an object. ``metadata.uid`` and ``metadata.resourceVersion`` in the patch are preconditions."""
@@ -173,11 +174,11 @@ class LocalClient:
         namespace: str,
         patch: Mapping[str, Any] | Sequence[Any],
         *,
-        type: PatchType = "merge",  # noqa: A002
+        type: PatchType | Apply = "merge",  # noqa: A002
         subresource: Literal["", "status"] = "",
     ) -> Object:
         """Patch an object, as ``Client.patch``."""
-        mine = _through_json(patch)
+        mine = _through_json(_typed(kind, patch) if isinstance(type, Apply) else patch)
         return await self._api.patch(self._user, kind, name, namespace, mine, type=type, subresource=subresource)
 
     async def delete(
@@ -223,6 +224,10 @@ def _through_json(value: Mapping[str, Any] | Sequence[Any]) -> Any:
         return _decode(_encode(value))
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise BadRequest(f"the object cannot be written as JSON: {error}") from error
+
+
+def _typed(kind: Kind, obj: Any) -> Any:
+    return {**obj, "apiVersion": kind.api_version, "kind": kind.kind} if isinstance(obj, Mapping) else obj
 
 
 def _refuse(value: object) -> Any:

@@ -5,6 +5,8 @@ Laws, tested by ``tests/contracts`` on every transport:
 - A write that returns is durable. One that raises ``Timeout`` or ``ServiceUnavailable`` may or may not have happened.
 - Every error is an ``ApiError`` of ``kernel.errors``; connection loss is ``ServiceUnavailable``.
 - Objects that are returned are the caller's own: changing one changes nothing else.
+- ``managedFields`` may be incomplete in lists, in watches, and over the transport in the process: an updater without
+  ``fieldsV1`` owns what no other entry names.
 - ``watch`` gives every change after ``revision`` once and in order, and raises ``Expired`` where that cannot be done.
 """
 
@@ -18,6 +20,20 @@ from beamhall.kernel.objects import Object
 
 PatchType = Literal["merge", "json", "strategic"]
 """Merge patch (RFC 7386), JSON patch (RFC 6902), strategic merge patch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply, as a type of patch: the patch is a configuration, of only the fields that its manager wants.
+
+    Attributes:
+        manager: The name under which those fields are owned from then on.
+        force: Take fields that others own and that would change; else that is a ``Conflict``.
+    """
+
+    manager: str
+    force: bool = False
+
 
 Propagation = Literal["", "Background", "Foreground", "Orphan"]
 
@@ -192,10 +208,13 @@ class Client(Protocol):
         namespace: str,
         patch: Mapping[str, Any] | Sequence[Any],
         *,
-        type: PatchType = "merge",  # noqa: A002
+        type: PatchType | Apply = "merge",  # noqa: A002
         subresource: Literal["", "status"] = "",
     ) -> Object:
-        """Patch an object. ``metadata.uid`` and ``metadata.resourceVersion`` in the patch are preconditions."""
+        """Patch an object. ``metadata.uid`` and ``metadata.resourceVersion`` in the patch are preconditions.
+
+        ``Apply`` makes the object if there is none, and raises ``Conflict`` where others own fields that would change.
+        """
         ...
 
     async def delete(

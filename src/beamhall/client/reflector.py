@@ -105,9 +105,9 @@ async def reflect(
     """Follow the objects of a kind for ever.
 
     First comes ``Replaced``, then every change, once and in order; whenever changes may have been missed, another
-    ``Replaced``. A watch that breaks is resumed from the last revision. A list is made afresh when that revision is
-    no longer kept (``Expired``), when the resource is not there (``NotFound``: its CRD may come, or come back), after a
-    defect of the server, and after five failures in a row.
+    ``Replaced``. Objects come without ``managedFields``. A watch that breaks is resumed from the last revision. A list
+    is made afresh when that revision is no longer kept (``Expired``), when the resource is not there (``NotFound``: its
+    CRD may come, or come back), after a defect of the server, and after five failures in a row.
 
     Iterate inside ``contextlib.aclosing(reflect(...))``, in one task, so that the watch is closed when you leave.
 
@@ -165,6 +165,8 @@ class _Follower:
                 break
         self.whole_list = False
         self.revision = page.revision
+        for obj in objects:
+            _forget_owners(obj)
         self.held = {_name(obj): _revision(obj) for obj in objects}
         self.has_worked = self.progressed = True
         yield Replaced(objects, page.revision)
@@ -204,6 +206,7 @@ class _Follower:
             self.revision = revision or self.revision
             return Synced(self.revision)
         name = _name(event.object)
+        _forget_owners(event.object)
         if event.type == "DELETED":
             if self.held.pop(name, None) is None:
                 return None
@@ -218,6 +221,11 @@ class _Follower:
 
 def _name(obj: ReadOnlyObject) -> tuple[str, str]:
     return namespace_of(obj), name_of(obj)
+
+
+def _forget_owners(obj: Object) -> None:
+    """Drop who owns which fields: nobody who follows objects asks for it, and it would take a good part of memory."""
+    (obj.get("metadata") or {}).pop("managedFields", None)
 
 
 def _revision(obj: ReadOnlyObject) -> str:

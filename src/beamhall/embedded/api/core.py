@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from beamhall.embedded.api.authorization import Authorizer
+from beamhall.embedded.api.owners import Owners
 from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.store.store import Store
@@ -43,11 +44,19 @@ class WriteOptions:
     Attributes:
         dry_run: Do everything but store it.
         field_validation: What unknown fields mean: dropped, told of, or refused.
+        manager: Who owns the fields that it sets; empty: the user.
+        through: The subresource by which an object is written in another form, for the record of who owns what.
+        applies: The object has been applied: it comes with its ``managedFields``.
+        force: An apply takes fields that others own.
         warnings: What the client is to be told; the write appends to it.
     """
 
     dry_run: bool = False
     field_validation: FieldValidation = "Ignore"
+    manager: str = ""
+    through: str = ""
+    applies: bool = False
+    force: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -113,6 +122,7 @@ class Core:
         admissions: Asked in order before each write.
         validators: Asked by kind of each create and update whose fields are right by the schema.
         random: Source of name suffixes and uids.
+        owners: Who owns which fields.
         observers: Told of each durable write.
     """
 
@@ -122,6 +132,7 @@ class Core:
     authorizer: Authorizer
     admissions: Sequence[Admission]
     random: Random
+    owners: Owners
     observers: list[Observer] = field(default_factory=list)
     validators: Mapping[Kind, Validator] = field(default_factory=dict)
 

@@ -20,6 +20,7 @@ from beamhall.embedded.api.builtin_rules import built_in_resources
 from beamhall.embedded.api.core import Admission, Core, Validator
 from beamhall.embedded.api.http import KubernetesApp
 from beamhall.embedded.api.node_ports import NodePorts
+from beamhall.embedded.api.owners import Owners
 from beamhall.embedded.api.pod_streams import PodStreams
 from beamhall.embedded.api.quota.admission import QuotaAdmission
 from beamhall.embedded.api.quota.ledger import Ledger
@@ -69,7 +70,7 @@ def create_resource_api(
     asked = (
         *standard_admissions(store), node_ports, Escalation(roles, authorizer), *admissions, QuotaAdmission(ledger),
     )  # fmt: skip
-    core = Core(store, clock, registry, authorizer, asked, random, validators=validators or {})
+    core = Core(store, clock, registry, authorizer, asked, random, Owners(clock), validators=validators or {})
     core.observers += [roles, ledger, node_ports]
     tokens = ServiceAccountTokens(store, clock, SigningKey(signing_key))
     api = Api(core, ledger, tokens, Reviews(core, authorizer, tokens))

@@ -23,7 +23,7 @@ _SERVER_FIELDS = (
     "generation",
     "resourceVersion",
     "selfLink",
-    "managedFields",
+    "managedFields",  # ``owners`` keeps it in line
 )
 
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import msgspec
 
-from beamhall.client.protocol import PatchType, Selection
+from beamhall.client.protocol import Apply, PatchType, Selection
+from beamhall.embedded.api.applying import check_manager, force_refused
 from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
 from beamhall.embedded.api.remote.upgrades import refuse_without_upgrade
@@ -24,14 +25,16 @@ from beamhall.embedded.api.verbs import Api, Subresource
 from beamhall.kernel.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMediaType
 from beamhall.kernel.identity import User
 from beamhall.kernel.kinds import POD
-from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, uid_of
+from beamhall.kernel.objects import Object, name_of, uid_of
 
 _PATCH_TYPES: Mapping[str, PatchType] = {
     "application/merge-patch+json": "merge",
     "application/json-patch+json": "json",
     "application/strategic-merge-patch+json": "strategic",
 }
-_APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+_SHOWN_WITH_OWNERS = 500
+"""Longer lists have ``managedFields`` as they are stored, so that they stay quick; kubectl asks for pages of 500."""
+_APPLY = "application/apply-patch+yaml"
 _MEDIA_TYPE_OF_FORM = {
     "table": "application/json;as=Table;v=v1;g=meta.k8s.io",
     "metadata": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
@@ -107,6 +110,8 @@ class Objects:
             items = [partial(item) for item in page.items]
             kind = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
             return reply(kind | {"metadata": metadata, "items": items})
+        if len(page.items) <= _SHOWN_WITH_OWNERS:
+            self._api.owners.show(resource, page.items)
         return reply(
             {
                 "kind": resource.list_kind,
@@ -140,9 +145,14 @@ class Objects:
         self, request: Request, user: User, address: Address, resource: Resource, accepted: Accepted
     ) -> Reply:
         patch, kind = await _patch_in(request)
+        options = _write_options(request)
+        if isinstance(kind, Apply):
+            where = (address.namespace, address.name)
+            obj, is_made = await self._api.apply(user, resource.kind, where, patch, address.subresource, options)
+            return self._shaped(request, resource, obj, accepted, 201 if is_made else 200)
         changed = await self._api.patch(
             user, resource.kind, address.name, address.namespace, patch,
-            type=kind, subresource=cast("Subresource", address.subresource), options=_write_options(request),
+            type=kind, subresource=cast("Subresource", address.subresource), options=options,
         )  # fmt: skip
         return self._shaped(request, resource, changed, accepted)
 
@@ -209,11 +219,10 @@ class Objects:
         )  # fmt: skip
         return reply(made, 201)
 
-    def _shaped(
-        self, request: Request, resource: Resource, obj: ReadOnlyObject, accepted: Accepted, code: int = 200
-    ) -> Reply:
+    def _shaped(self, request: Request, resource: Resource, obj: Object, accepted: Accepted, code: int = 200) -> Reply:
         """Write an object in the form that the client wants."""
         if accepted is PLAIN or accepted.form == "object":
+            self._api.owners.show(resource, [obj])
             return reply(obj, code, accepted=accepted)
         if accepted.form == "metadata":
             return Reply(msgspec.json.encode(partial(obj)), code, _MEDIA_TYPE_OF_FORM["metadata"])
@@ -249,7 +258,21 @@ def _write_options(request: Request) -> WriteOptions:
     validation = request.query.get("fieldValidation") or "Warn"
     if validation not in ("Ignore", "Warn", "Strict"):
         raise BadRequest(f"fieldValidation must be Ignore, Warn or Strict, not {validation!r}")
-    return WriteOptions(_is_dry_run(request), cast("FieldValidation", validation), request.warnings)
+    manager = request.query.get("fieldManager", "")
+    check_manager(manager)
+    return WriteOptions(
+        _is_dry_run(request),
+        cast("FieldValidation", validation),
+        manager or ("" if request.media_type == _APPLY else _program(request)),
+        force=request.flag("force"),
+        warnings=request.warnings,
+    )
+
+
+def _program(request: Request) -> str:
+    """Name the program that asks, as the manager of the fields that it sets. Upstream: ``managerOrUserAgent``."""
+    agent = request.headers.get(b"user-agent", b"").decode("latin-1").partition("/")[0]
+    return "".join(letter for letter in agent if letter.isprintable())[:128]
 
 
 def _is_dry_run(request: Request) -> bool:
@@ -289,17 +312,18 @@ async def _object_in(request: Request, address: Address, resource: Resource) -> 
     return value
 
 
-async def _patch_in(request: Request) -> tuple[Any, PatchType]:
+async def _patch_in(request: Request) -> tuple[Any, PatchType | Apply]:
     media_type = request.media_type
-    kind = _PATCH_TYPES.get(media_type)
+    force = request.flag("force")
+    kind: PatchType | Apply | None = _PATCH_TYPES.get(media_type)
+    if media_type == _APPLY:
+        kind = Apply(request.query.get("fieldManager", ""), force)
+    elif force:
+        raise force_refused()
     body = await request.body()
     if kind is not None:
         return (decode_json(body) if body.lstrip()[:1] in (b"{", b"[") else decode_yaml(body)), kind
-    served = ", ".join(_PATCH_TYPES)
-    if media_type in _APPLY:
-        raise UnsupportedMediaType(
-            f"server-side apply is not served yet: use kubectl apply without --server-side; patches may be {served}"
-        )
+    served = ", ".join((*_PATCH_TYPES, _APPLY))
     raise UnsupportedMediaType(
         f"the body of the request was in an unknown format: {media_type or 'none'}; use {served}"
     )

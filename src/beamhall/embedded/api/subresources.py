@@ -6,7 +6,7 @@ Source: ``core/v1`` Binding, ``policy/v1`` Eviction, ``autoscaling/v1`` Scale.
 from dataclasses import replace
 from typing import Any
 
-from beamhall.client.protocol import PatchType
+from beamhall.client.protocol import Apply, PatchType
 from beamhall.embedded.api.binding import read_binding
 from beamhall.embedded.api.builtin.cells import selector_text
 from beamhall.embedded.api.core import WriteOptions
@@ -14,7 +14,7 @@ from beamhall.embedded.api.deletion import read_delete_options
 from beamhall.embedded.api.jsonpath import JsonPath
 from beamhall.embedded.api.resources import Resource, ScalePaths
 from beamhall.embedded.api.verbs import Api
-from beamhall.kernel.errors import BadRequest, Cause, Invalid, NotFound, UnsupportedMediaType
+from beamhall.kernel.errors import BadRequest, Cause, Invalid, NotFound
 from beamhall.kernel.identity import User
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, ReadOnlyObject
@@ -58,7 +58,7 @@ async def write_scale(
     user: User,
     resource: Resource,
     where: tuple[str, str],
-    scale: tuple[Any, PatchType | None],
+    scale: tuple[Any, PatchType | Apply | None],
     options: WriteOptions,
 ) -> Object:
     """Set the number of replicas.
@@ -74,14 +74,12 @@ async def write_scale(
     Raises:
         BadRequest: The body is no Scale.
         Invalid: The number is negative.
-        UnsupportedMediaType: A strategic patch.
+        Conflict: A Scale is applied, and the number is somebody else's.
     """
     paths = _paths(resource)
     body, kind = scale
-    if kind == "strategic":
-        kind = "merge"  # a Scale has no lists, so they mean the same
-    if kind not in (None, "merge", "json"):
-        raise UnsupportedMediaType("patch a Scale by a merge patch or a JSON patch")
+    if isinstance(kind, Apply):
+        return _scale_of(paths, await _apply_scale(api, user, resource, where, body, options))
 
     def change(obj: Object) -> Object:
         current = _scale_of(paths, obj)
@@ -90,25 +88,46 @@ async def write_scale(
             if kind is None
             else apply_json_patch(current, body)
             if kind == "json"
-            else apply_merge_patch(current, body)
+            else apply_merge_patch(current, body)  # a Scale has no lists: strategic patches mean the same
         )
-        spec = wanted.get("spec") if isinstance(wanted, dict) else None
-        replicas = (spec or {}).get("replicas", 0)
-        if not isinstance(replicas, int) or isinstance(replicas, bool):
-            raise BadRequest("spec.replicas of a Scale must be a whole number")
-        if replicas < 0:
-            message = f"Invalid value: {replicas}: must be greater than or equal to 0"
-            raise Invalid(
-                f"Scale is invalid: spec.replicas: {message}",
-                causes=[Cause("FieldValueInvalid", message, "spec.replicas")],
-            )
-        _set(obj, paths.spec_replicas, replicas)
+        _set(obj, paths.spec_replicas, _replicas_in(wanted))
         revision = (wanted.get("metadata") or {}).get("resourceVersion")
         if kind is None and revision:
             obj["metadata"]["resourceVersion"] = revision
         return obj
 
     return _scale_of(paths, await api.change(user, resource.kind, where, change, "scale", options))
+
+
+async def _apply_scale(
+    api: Api, user: User, resource: Resource, where: tuple[str, str], scale: Any, options: WriteOptions
+) -> Object:
+    """Apply a Scale as what it means: a configuration of the object that sets the number and nothing else."""
+    if not isinstance(scale, dict) or not isinstance(scale.get("metadata") or {}, dict):
+        raise BadRequest("an apply patch of a scale must be one Scale")
+    config = {
+        "apiVersion": resource.kind.api_version,
+        "kind": resource.kind.kind,
+        "metadata": {**(scale.get("metadata") or {})},
+    }
+    if "replicas" in (scale.get("spec") or {}):
+        _set(config, _paths(resource).spec_replicas, _replicas_in(scale))
+    obj, _ = await api.apply(user, resource.kind, where, config, "", replace(options, through="scale"))
+    return obj
+
+
+def _replicas_in(scale: Any) -> int:
+    spec = scale.get("spec") if isinstance(scale, dict) else None
+    replicas = spec.get("replicas", 0) if isinstance(spec, dict) else 0
+    if not isinstance(replicas, int) or isinstance(replicas, bool):
+        raise BadRequest("spec.replicas of a Scale must be a whole number")
+    if replicas < 0:
+        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise Invalid(
+            f"Scale is invalid: spec.replicas: {message}",
+            causes=[Cause("FieldValueInvalid", message, "spec.replicas")],
+        )
+    return replicas
 
 
 def _paths(resource: Resource) -> ScalePaths:

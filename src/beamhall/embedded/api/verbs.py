@@ -7,10 +7,12 @@ finds what is served, and hands over to ``reading``, ``watching``, ``writing`` o
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from beamhall.client.protocol import (
     ALL,
+    Apply,
     ExecOptions,
     LogOptions,
     Page,
@@ -20,6 +22,7 @@ from beamhall.client.protocol import (
     Selection,
     WatchEvent,
 )
+from beamhall.embedded.api.applying import Applying, check_manager
 from beamhall.embedded.api.authorization import Attributes, require
 from beamhall.embedded.api.beginnings import begin
 from beamhall.embedded.api.binding import binding_of
@@ -27,6 +30,7 @@ from beamhall.embedded.api.collector import Collector
 from beamhall.embedded.api.core import Change, Core, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, Deletion
 from beamhall.embedded.api.expiry import EventExpiry
+from beamhall.embedded.api.owners import Owners
 from beamhall.embedded.api.patching import change_of
 from beamhall.embedded.api.pod_streams import PodStreams
 from beamhall.embedded.api.quota.ledger import Ledger
@@ -84,6 +88,7 @@ class Api:
         self._reading = Reading(core)
         self._watching = Watching(core, self._reading)
         self._writing = Writing(core)
+        self._applying = Applying(core, self._writing)
         self._deletion = Deletion(core)
         self.reviews = reviews
         self.creators: dict[tuple[str, str], Creator] = {}
@@ -105,6 +110,11 @@ class Api:
     def clock(self) -> Clock:
         """The time."""
         return self._core.clock
+
+    @property
+    def owners(self) -> Owners:
+        """Who owns which fields."""
+        return self._core.owners
 
     @property
     def core(self) -> Core:
@@ -202,15 +212,27 @@ class Api:
         namespace: str,
         patch: Any,
         *,
-        type: PatchType = "merge",  # noqa: A002
+        type: PatchType | Apply = "merge",  # noqa: A002
         subresource: Subresource = "",
         options: WriteOptions | None = None,
     ) -> Object:
         """Patch an object, as ``client.protocol.Client.patch``."""
+        options = options or WriteOptions()
+        where = (namespace, name)
+        if isinstance(type, Apply):
+            options = replace(options, manager=type.manager, force=type.force)
+            return (await self.apply(user, kind, where, patch, subresource, options))[0]
         resource = self._allowed(user, "patch", kind, namespace, name, subresource)
         change = change_of(resource, patch, type)
-        where = (namespace, name)
-        return await self._writing.change(user, resource, where, change, subresource, options or WriteOptions())
+        return await self._writing.change(user, resource, where, change, subresource, options)
+
+    async def apply(
+        self, user: User, kind: Kind, where: tuple[str, str], config: Any, subresource: str, options: WriteOptions
+    ) -> tuple[Object, bool]:
+        """Apply a configuration, as ``client.protocol.Client.patch``; tell whether the object was made by it."""
+        resource = self._allowed(user, "patch", kind, *where, options.through or subresource)
+        check_manager(options.manager)
+        return await self._applying.apply(user, resource, where, config, subresource, options)
 
     async def change(
         self, user: User, kind: Kind, where: tuple[str, str], change: Change, subresource: str, options: WriteOptions
@@ -218,6 +240,7 @@ class Api:
         """Change an object by a function, for subresources that write through another form (scale)."""
         resource = self._allowed(user, "update", kind, *where, subresource)
         part = subresource if subresource == "finalize" else ""
+        options = replace(options, through=subresource)
         return await self._writing.change(user, resource, where, change, part, options)
 
     async def bind(

@@ -9,6 +9,7 @@ What differs by kind is behind ``Rules``. Next: ``metadata`` (the server's field
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from beamhall.embedded.api.core import (
     CONFLICT_RETRIES,
@@ -41,6 +42,7 @@ from beamhall.kernel.identity import User
 from beamhall.kernel.kinds import NAMESPACE
 from beamhall.kernel.names import generate_name
 from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted, name_of, namespace_of, revision_of
+from beamhall.kernel.ownership import Writer
 
 _NAME_ATTEMPTS = 8
 
@@ -69,6 +71,7 @@ class Writing:
             raise BadRequest("resourceVersion should not be set on objects to be created")
         self._require_namespace(resource, namespace_of(obj))
         prefix = "" if metadata.get("name") else str(metadata.get("generateName") or "")
+        entries = metadata.get("managedFields")
         begin_life(resource, metadata, self._core.clock.now(), self._core.random)
         if resource.has_status and not resource.status_at_create:
             obj.pop("status", None)
@@ -78,6 +81,10 @@ class Writing:
         operation = Operation("create", user, resource, "", obj, dry_run=options.dry_run)
         try:
             await self._complete_new(operation)
+            if options.applies:
+                metadata["managedFields"] = entries
+            else:
+                self._core.owners.begin(obj, self._writer(user, resource, "", options))
             return await self._store_under_a_name(resource, obj, prefix, options)
         finally:
             operation.settle()
@@ -121,6 +128,10 @@ class Writing:
         made = await self._core.store.create(resource.name, obj)
         self._core.tell(resource, made)
         return as_version(resource, made)
+
+    def _writer(self, user: User, resource: Resource, subresource: str, options: WriteOptions) -> Writer:
+        part = options.through or subresource
+        return self._core.owners.writer(user, resource, options.manager, part, applies=options.applies)
 
     def _require_namespace(self, resource: Resource, namespace: str) -> None:
         """Let pass what may be made in a namespace.
@@ -234,6 +245,7 @@ class Writing:
         new, old = pair
         rules = resource.rules
         check_form(resource, new, options)
+        given = metadata_in(new).get("managedFields")
         keep_server_fields(metadata_in(new), old["metadata"])
         new = _only_part(resource, new, old, subresource)
         rules.default(new)
@@ -243,11 +255,12 @@ class Writing:
         try:
             for admission in self._core.admissions:
                 await admission.admit(operation)
-            return await self._store_admitted(operation)
+            return await self._store_admitted(operation, given, options)
         finally:
             operation.settle()
 
-    async def _store_admitted(self, operation: Operation) -> Object:
+    async def _store_admitted(self, operation: Operation, given: Any, options: WriteOptions) -> Object:
+        """Validate, note who owns what (``given``: what the client says of that), and store."""
         resource, subresource, new, old = operation.resource, operation.subresource, operation.object, operation.old
         rules = resource.rules
         assert old is not None, "an update has something that it replaces"
@@ -258,6 +271,11 @@ class Writing:
         if resource.bumps_generation and _differs_in_substance(resource, new, old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if options.applies:
+            new["metadata"]["managedFields"] = given
+        else:
+            writer = self._writer(operation.user, resource, subresource, options)
+            self._core.owners.carry(resource, (new, old), given, writer)
         if new == old:
             return new
         _check_size(resource, new)

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from beamhall.embedded.api.builtin.definitions import Field, fields_of
+from beamhall.embedded.api.builtin.definitions import OBJECT_META, Field, fields_of
 from beamhall.embedded.api.builtin.kinds import BUILT_INS, built_in
 from beamhall.kernel.kinds import Kind
 
@@ -48,6 +48,12 @@ _SHARED: Mapping[str, Schema] = {
         "oneOf": [{"type": "integer"}, {"type": "string"}],
     },
 }
+_KEY_DEFAULTS: Mapping[str, Mapping[str, str]] = {
+    "core_v1.ContainerPort": {"protocol": "TCP"},
+    "core_v1.ServicePort": {"protocol": "TCP"},
+    "core_v1.LocalObjectReference": {"name": ""},
+}
+"""What fields mean, where they are left out, that tell the items of a list apart: server-side apply must know."""
 _PACKAGES = {
     "meta_v1": "io.k8s.apimachinery.pkg.apis.meta.v1",
     "apiextensions_v1": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
@@ -65,6 +71,11 @@ def schema_of(kind: Kind) -> Schema:
         KeyError: The kind is not built in.
     """
     return _structural(_definition_of(kind))
+
+
+def metadata_schema() -> Schema:
+    """Give the structural schema of the metadata that every kind has; shared, as ``schema_of``."""
+    return _structural(OBJECT_META)
 
 
 def component_name(kind: Kind) -> str:
@@ -108,10 +119,12 @@ def _definition_of(kind: Kind) -> str:
 @cache
 def _structural(definition: str) -> Schema:
     """Make a definition's schema. The table has none that contains itself; the script leaves such a type open."""
+    keys = _KEY_DEFAULTS.get(definition, {})
     return {
         "type": "object",
         "properties": {
             name: _shaped(field, _structural(field.type) if field.is_definition else _STRUCTURAL[field.type])
+            | ({"default": keys[name]} if name in keys else {})
             for name, field in fields_of(definition).items()
         },
     }

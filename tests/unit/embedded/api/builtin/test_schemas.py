@@ -62,7 +62,7 @@ def test_reserved_words_keep_their_names_on_the_wire():
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.kind)
 def test_structural_schemas_hold_nothing_else(kind):
-    allowed = {"type", "format", "properties", "items", "additionalProperties"}
+    allowed = {"default", "type", "format", "properties", "items", "additionalProperties"}
 
     def check(schema, path):
         extra = {key for key in schema if key not in allowed and not key.startswith("x-kubernetes-")}
