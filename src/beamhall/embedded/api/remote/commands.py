@@ -4,7 +4,6 @@ Next: ``channels``; the process is ``client.protocol.RemoteProcess``.
 """
 
 import asyncio
-from contextlib import suppress
 
 import msgspec
 
@@ -20,6 +19,7 @@ from beamhall.client.channels import (
     read_size,
 )
 from beamhall.client.protocol import ExecOptions, RemoteProcess
+from beamhall.embedded.api.remote.sessions import until_first
 from beamhall.embedded.api.remote.websocket import WebSocket
 from beamhall.kernel.errors import ApiError, BadRequest, status_of
 from beamhall.kernel.objects import Object
@@ -49,12 +49,7 @@ class CommandSession:
         """Serve until the process has ended, the client is gone, or the service stops."""
         # A first message, which says nothing: clients may wait for it to know that the streams are there.
         await self._say_nothing()
-        async with asyncio.TaskGroup() as tasks:
-            ends = [tasks.create_task(end) for end in (self._take(), self._probe(), _wait(closing))]
-            giving = tasks.create_task(self._give())
-            for end in ends:
-                end.add_done_callback(lambda _: giving.cancel())
-            giving.add_done_callback(lambda _: [end.cancel() for end in ends])
+        await until_first(self._give(), self._take(), self._probe(), closing.wait())
 
     async def _give(self) -> None:
         """Send the process's output, and then how it ended."""
@@ -93,21 +88,8 @@ class CommandSession:
 
     async def _send(self, channel: int, data: bytes) -> bool:
         """Send a message. False if the client is gone."""
-        message = self._channels.encode(channel, data)
-        try:
-            if self._channels.is_base64:
-                await self._websocket.send_text(message.decode("ascii"))
-            else:
-                await self._websocket.send(message)
-        except OSError:
-            return False
-        return True
+        return await self._websocket.send_on(self._channels, channel, data)
 
     async def _end(self, status: Object) -> None:
         await self._send(ERROR, msgspec.json.encode(status))
-        with suppress(OSError):
-            await self._websocket.close()
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
+        await self._websocket.close()

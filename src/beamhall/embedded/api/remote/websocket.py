@@ -1,9 +1,11 @@
 """A WebSocket as the ASGI server gives it, or the answer that refuses it. Knows nothing of what goes through."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from starlette.types import Receive, Scope, Send
 
+from beamhall.client.channels import Channels
 from beamhall.embedded.api.replies import error_reply
 from beamhall.kernel.errors import ApiError
 
@@ -52,11 +54,18 @@ class WebSocket:
         """Send a message. Raises OSError when the client is gone."""
         await self._send({"type": "websocket.send", "bytes": data})
 
-    async def send_text(self, data: str) -> None:
-        """Send a message as text. Raises OSError when the client is gone."""
-        await self._send({"type": "websocket.send", "text": data})
+    async def send_on(self, channels: Channels, channel: int, data: bytes) -> bool:
+        """Send a message on a channel. False if the client is gone."""
+        message = channels.encode(channel, data)
+        form = {"text": message.decode("ascii")} if channels.is_base64 else {"bytes": message}
+        try:
+            await self._send({"type": "websocket.send", **form})
+        except OSError:
+            return False
+        return True
 
     async def close(self, code: int = 1000) -> None:
-        """End it in order."""
-        if not self._is_gone:
-            await self._send({"type": "websocket.close", "code": code})
+        """End it in order, unless the client is gone."""
+        with suppress(OSError):
+            if not self._is_gone:
+                await self._send({"type": "websocket.close", "code": code})
