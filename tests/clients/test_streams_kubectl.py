@@ -31,7 +31,8 @@ spec:
   - name: main
     image: {IMAGE}
     env: [{{name: GREETING, value: hello}}]
-    command: [python, -m, http.server, --directory, /tmp, "8000"]
+    command: [python, -m, http.server, "8000"]
+    workingDir: DIRECTORY
   - name: other
     image: {IMAGE}
     stdin: true
@@ -50,7 +51,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     service.data.mkdir()
     service.start()
     service.add_image(IMAGE, "python", CODE)
-    service.kubectl("apply", "-f", "-", stdin=POD)
+    work = service.data.with_name("work")  # of the host: the Pod's own /tmp is the host's, where that holds the tests
+    work.mkdir()
+    service.kubectl("apply", "-f", "-", stdin=POD.replace("DIRECTORY", str(work)))
     service.kubectl("wait", "pod/p", "--for=condition=Ready", "--timeout=80s")
     yield service
     service.stop()
@@ -166,9 +169,9 @@ def test_files_are_copied_both_ways(service: ServiceProcess, tmp_path: Path) -> 
     (source / "deep").mkdir(parents=True)
     (source / "small").write_text("text")
     (source / "deep" / "large").write_bytes(os.urandom(5_000_000))
-    service.kubectl("cp", str(source), "p:/tmp/copied", "-c", "main")
-    assert run(service, "exec", "p", "-c", "main", "--", "cat", "/tmp/copied/small")[1] == "text"
-    service.kubectl("cp", "p:/tmp/copied", str(tmp_path / "back"), "-c", "main")
+    service.kubectl("cp", str(source), "p:copied", "-c", "main")
+    assert run(service, "exec", "p", "-c", "main", "--", "cat", "copied/small")[1] == "text"
+    service.kubectl("cp", "p:copied", str(tmp_path / "back"), "-c", "main")
     assert (tmp_path / "back" / "small").read_text() == "text"
     assert (tmp_path / "back" / "deep" / "large").read_bytes() == (source / "deep" / "large").read_bytes()
 
@@ -254,7 +257,7 @@ def forward(service: ServiceProcess) -> Iterator[Callable[..., Forward]]:
 
 @pytest.mark.parametrize("target", ["pod/p", "service/s"])
 def test_ports_are_forwarded(service: ServiceProcess, forward: Callable[..., Forward], target: str) -> None:
-    script = "head -c 3000000 /dev/urandom > /tmp/data; sha256sum /tmp/data"
+    script = "head -c 3000000 /dev/urandom > data; sha256sum data"
     digest = run(service, "exec", "p", "-c", "main", "--", "sh", "-c", script)[1].split()[0]
     opened = forward(target, ":8000")
     for _ in range(2):
@@ -295,7 +298,7 @@ with socketserver.ThreadingTCPServer(("", 8001), H) as s:
     script: Sequence[str] = (
         "sh",
         "-c",
-        'python -c "$0" >/tmp/up & until grep -q up /tmp/up; do sleep 0.05; done',
+        'python -c "$0" >up & until grep -q up up; do sleep 0.05; done',
         server,
     )
     assert run(service, "exec", "p", "-c", "main", "--", *script)[0] == 0
