@@ -6,7 +6,7 @@ and the agent comes last, so that Pods of an earlier run are adopted with every 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from beamhall.embedded.agent.limits.gauges import UsageCollector
 from beamhall.embedded.agent.logs import PodLogs
 from beamhall.embedded.agent.remote import PodStreams
 from beamhall.embedded.agent.settings import AgentSettings
+from beamhall.embedded.api.authorization import Attributes, require
 from beamhall.embedded.api.factory import Api, create_app, create_resource_api
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
@@ -93,21 +94,53 @@ class Cluster:
         """End every Pod for good, each within its grace period."""
         await self._agent.stop_pods()
 
-    def story(self, kind: str, namespace: str, name: str) -> Sequence[Mapping[str, Any]]:
-        """Give what was done to an object, oldest first; ``kind`` as users write it: ``tfjob``, ``pods``."""
+    def authenticate(self, token: str) -> User | None:
+        """Give the service account whose token this is, None if it is none that is good now."""
+        return self._api.tokens.user_of(token)
+
+    def also_authenticate(self, authenticate: Callable[[str], User | None]) -> None:
+        """Let reviews of tokens know those of other users too."""
+        self._api.reviews.authenticators.append(authenticate)
+
+    def may_get(self, user: User, path: str) -> bool:
+        """Tell whether a user may get a path that is no resource."""
+        return self._api.core.authorizer.allows(user, Attributes("get", path=path))
+
+    def story(self, user: User, kind: str, namespace: str, name: str) -> Sequence[Mapping[str, Any]]:
+        """Give what was done to an object, oldest first.
+
+        Args:
+            user: Who asks.
+            kind: As users write it: ``tfjob``, ``pods``.
+            namespace: The object's.
+            name: Likewise.
+
+        Raises:
+            Forbidden: The user may not get the object.
+        """
         wanted = kind.lower()
         for known in self._manager.views.caches:
             if wanted in (known.kind.lower(), known.plural, known.resource):
-                return self._manager.story.of(known.resource, namespace if known.namespaced else "", name)
+                where = namespace if known.namespaced else ""
+                require(self._api.core.authorizer, user, Attributes("get", known.group, known.plural, where, name))
+                return self._manager.story.of(known.resource, where, name)
         return ()
 
 
 @asynccontextmanager
-async def embedded_cluster(settings: Settings, clock: Clock) -> AsyncIterator[Cluster]:
-    """Open the store of a data directory and put a cluster on it; its parts run once ``run`` is awaited."""
+async def embedded_cluster(settings: Settings, clock: Clock, signing_key: str) -> AsyncIterator[Cluster]:
+    """Open the store of a data directory and put a cluster on it; its parts run once ``run`` is awaited.
+
+    Args:
+        settings: The service's.
+        clock: The time.
+        signing_key: What service-account tokens are signed with (PEM).
+    """
     store = await Store.open(settings.data / "objects.db")
     try:
-        api = create_resource_api(store, clock, random.SystemRandom(), validators=training_validators())
+        api = create_resource_api(
+            store, clock, random.SystemRandom(), validators=training_validators(), signing_key=signing_key
+        )
         yield Cluster(settings, clock, api)
     finally:
         await store.close()

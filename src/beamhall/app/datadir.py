@@ -2,6 +2,8 @@
 
 DIR/token         the secret of the first start, mode 0600
 DIR/kubeconfig    for kubectl and SDKs, mode 0600, written at every start
+DIR/users.yaml    users beyond the owner, with the hashes of their tokens
+DIR/service-account.key   what service-account tokens are signed with, mode 0600
 DIR/tls/          the certificate authority and the server's certificate
 DIR/lock          held by the running service
 DIR/service.json  where the running service is found

@@ -22,6 +22,8 @@ from beamhall.app.datadir import Running, announce, claimed, ensure_token, write
 from beamhall.app.logs import configure_logs
 from beamhall.app.restore import finish_restore
 from beamhall.app.settings import Settings
+from beamhall.app.signing_key import ensure_signing_key
+from beamhall.app.users import Users
 from beamhall.client.kubeconfig import render_kubeconfig
 from beamhall.client.protocol import Client
 from beamhall.gateway.access import AccessRules
@@ -70,10 +72,11 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         port = int(listener.getsockname()[1])
         token = ensure_token(settings.data)
         tls, authority = ensure_certificates(settings.data / "tls", _names(settings), clock.now())
-        cluster = await stack.enter_async_context(embedded_cluster(settings, clock))
-        rules = AccessRules(token, {name.lower() for name in (socket.gethostname(), *settings.host_names)})
+        signing_key = ensure_signing_key(settings.data)
+        cluster = await stack.enter_async_context(embedded_cluster(settings, clock, signing_key))
         apps = {"/k8s": cluster.app, "/api/stories": stories_app(cluster.story)}
-        front = Front(rules, apps, cluster.unready, _metrics(cluster))
+        rules = _rules(settings, token, cluster)
+        front = Front(rules, apps, cluster.unready, _metrics(cluster), cluster.may_get)
         server = Listener(front.application(), listener, tls)
         async with asyncio.TaskGroup() as parts:
             tasks = [parts.create_task(part) for part in (server.run(), cluster.run())]
@@ -90,6 +93,13 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
             finally:
                 for task in tasks:
                     task.cancel()
+
+
+def _rules(settings: Settings, token: str, cluster: Cluster) -> AccessRules:
+    users = Users(settings.data)
+    cluster.also_authenticate(users.user_of)
+    names = {name.lower() for name in (socket.gethostname(), *settings.host_names)}
+    return AccessRules(token, names, lambda text: cluster.authenticate(text) or users.user_of(text))
 
 
 def _names(settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ _COMMANDS: Mapping[str, str] = {
     "up": "Start the service, and stop it cleanly on Ctrl-C.",
     "demo": "Start a fresh service and train a network on it, from nothing to a result.",
     "kubeconfig": "Print a kubeconfig for this service, for kubectl and SDKs.",
+    "users": "List, add and remove users beyond the owner.",
     "doctor": "Say what is wrong with this installation, and how to mend it.",
     "images": "List, prepare and add images: the Python environments that Pods run in.",
     "backup": "Write a backup of the service to one file, also while it runs.",

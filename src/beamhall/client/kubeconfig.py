@@ -101,6 +101,26 @@ def render_kubeconfig(server: str, ca_pem: str | bytes, token: str, namespace: s
     return text
 
 
+def for_user(text: str, user: str, token: str, namespace: str = "") -> str:
+    """Change a kubeconfig that ``render_kubeconfig`` wrote: for another user, or for another namespace.
+
+    Args:
+        text: The kubeconfig.
+        user: The user's name; empty: it stays whose it is.
+        token: The user's token.
+        namespace: Where commands work that name no namespace; empty: as it was.
+    """
+    document = yaml.load(text, Loader=yaml.CSafeLoader)
+    context = document["contexts"][0]["context"]
+    if user:
+        document["users"] = [{"name": user, "user": {"token": token}}]
+        context["user"] = user
+    if namespace:
+        context["namespace"] = namespace
+    changed: str = yaml.dump(document, sort_keys=False, width=1_000_000)
+    return changed
+
+
 def _read(path: Path) -> dict[str, Any]:
     """Read one file; paths in it, which are relative to it, are made absolute."""
     try:

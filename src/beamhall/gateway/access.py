@@ -8,7 +8,7 @@ looked at. *Host*: was the request meant for this server (DNS rebinding makes a 
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -16,10 +16,18 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 from beamhall.kernel.errors import Forbidden, Unauthorized
-from beamhall.kernel.identity import ADMIN_GROUP, User
+from beamhall.kernel.identity import ADMIN_GROUP, AUTHENTICATED_GROUP, User
 
-OWNER = User("owner", (ADMIN_GROUP, "system:authenticated"))
-"""The one user of this release: whoever holds the token that was made at first start."""
+OWNER = User("owner", (ADMIN_GROUP, AUTHENTICATED_GROUP))
+"""Whoever holds the token that was made at first start."""
+
+Authenticate = Callable[[str], User | None]
+"""From a bearer token to the user whose it is, None if it is nobody's."""
+
+
+def nobody(_: str) -> User | None:
+    """Know no tokens but the owner's."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +37,12 @@ class AccessRules:
     Attributes:
         token: The secret made at first start.
         host_names: Names, besides ``localhost`` and addresses, under which this server may be called.
+        authenticate: Knows the tokens of others than the owner.
     """
 
     token: str
     host_names: Collection[str] = ()
+    authenticate: Authenticate = nobody
 
     @property
     def session(self) -> str:
@@ -64,15 +74,22 @@ class AccessRules:
         """
         scheme, _, credential = headers.get("authorization", "").partition(" ")
         if scheme:
-            if scheme.lower() == "bearer" and self.is_token(credential.strip()):
-                return OWNER
-            raise Unauthorized("the token is wrong; `beamhall kubeconfig` prints a kubeconfig with the right one")
+            user = self._bearer(credential.strip()) if scheme.lower() == "bearer" else None
+            if user is not None:
+                return user
+            raise Unauthorized(
+                "the token is wrong, has expired, or was taken back; `beamhall kubeconfig` prints a kubeconfig with a "
+                "right one"
+            )
         session = _cookie(headers.get("cookie", ""), cookie_name)
         if session and hmac.compare_digest(session.encode(), self.session.encode()):
             return OWNER
         raise Unauthorized(
             "no credentials; send `Authorization: Bearer TOKEN`, or open the login URL that `beamhall up` printed"
         )
+
+    def _bearer(self, token: str) -> User | None:
+        return OWNER if self.is_token(token) else self.authenticate(token)
 
     def is_token(self, candidate: str) -> bool:
         """Tell whether this is the token, taking the same time whatever the answer."""

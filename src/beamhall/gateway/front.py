@@ -9,14 +9,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from beamhall.gateway.access import AccessRules
 from beamhall.gateway.door import Door, refusal
-from beamhall.kernel.errors import ApiError, MethodNotAllowed, NotFound
+from beamhall.kernel.errors import ApiError, Forbidden, MethodNotAllowed, NotFound
+from beamhall.kernel.identity import ADMIN_GROUP, User
 
 _PAGE = Path(__file__).parent / "page"
 _PAGE_FILES = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}
+
+
+def _is_admin(user: User, _: str) -> bool:
+    return ADMIN_GROUP in user.groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +33,14 @@ class Front:
         apps: ASGI applications by path prefix, such as ``/k8s``.
         unready: Gives what is not ready yet, by name; empty: everything is.
         registry: The metrics to show.
+        may_get: Whether a user may get a path that is no resource, such as ``/metrics``.
     """
 
     rules: AccessRules
     apps: Mapping[str, ASGIApp]
     unready: Callable[[], list[str]]
     registry: CollectorRegistry
+    may_get: Callable[[User, str], bool] = _is_admin
 
     def application(self) -> ASGIApp:
         """Make the ASGI application of the one port."""
@@ -54,8 +61,25 @@ class Front:
             return PlainTextResponse("not ready: " + ", ".join(waiting) + "\n", 503)
         return PlainTextResponse("ok\n")
 
-    async def _metrics(self, _: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
+        user: User = request.scope["state"]["user"]
+        if not self.may_get(user, "/metrics"):
+            return _refuse(request, Forbidden(f'forbidden: User "{user.name}" cannot get path "/metrics"'))
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def below(prefix: str, app: ASGIApp) -> ASGIApp:
+    """Serve at the root what an application serves below a prefix, for clients that know no prefix."""
+
+    async def prefixed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            raw = scope.get("raw_path")
+            scope = {
+                **scope, "path": prefix + scope["path"], "raw_path": prefix.encode() + raw if raw is not None else None,
+            }  # fmt: skip
+        await app(scope, receive, send)
+
+    return prefixed
 
 
 async def _healthz(_: Request) -> Response:

@@ -11,10 +11,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from beamhall.gateway.door import refusal
-from beamhall.kernel.errors import BadRequest
+from beamhall.kernel.errors import ApiError, BadRequest
+from beamhall.kernel.identity import User
 
-Tell = Callable[[str, str, str], Sequence[Mapping[str, Any]]]
-"""From (kind in any form users write, namespace, name) to entries, oldest first; empty if nothing was done."""
+Tell = Callable[[User, str, str, str], Sequence[Mapping[str, Any]]]
+"""From (who asks, kind in any form users write, namespace, name) to entries, oldest first; empty if nothing was done.
+
+Raises ``Forbidden`` where they may not get the object.
+"""
 
 
 def stories_app(tell: Tell) -> ASGIApp:
@@ -29,7 +33,10 @@ def stories_app(tell: Tell) -> ASGIApp:
         if not kind or not name:
             error = BadRequest("say which object: /api/stories?kind=tfjob&name=NAME&namespace=NAMESPACE")
             return refusal(error, request.url.path, request.headers)
-        entries = tell(kind, request.query_params.get("namespace", ""), name)
+        try:
+            entries = tell(request.scope["state"]["user"], kind, request.query_params.get("namespace", ""), name)
+        except ApiError as error:
+            return refusal(error, request.url.path, request.headers)
         return Response(msgspec.json.encode({"entries": entries}), media_type="application/json")
 
     return Starlette(routes=[Route("/", serve)])

@@ -5,6 +5,7 @@ from starlette.datastructures import Headers
 
 from beamhall.gateway.access import OWNER, AccessRules
 from beamhall.kernel.errors import Forbidden, Unauthorized
+from beamhall.kernel.identity import User
 
 RULES = AccessRules("secret-token", host_names=("lab.example.org",))
 COOKIE = "beamhall-8080"
@@ -49,6 +50,16 @@ def test_the_token_makes_the_owner(value: str) -> None:
 def test_a_wrong_token_is_refused(value: str) -> None:
     with pytest.raises(Unauthorized, match="token is wrong"):
         RULES.user_of(Headers({"authorization": value}), COOKIE)
+
+
+def test_tokens_of_others_make_them() -> None:
+    jo = User("jo", ("lab",))
+    rules = AccessRules("secret-token", authenticate={"t0ken": jo}.get)
+    assert rules.user_of(Headers({"authorization": "Bearer t0ken"}), COOKIE) == jo
+    assert rules.user_of(Headers({"authorization": "Bearer secret-token"}), COOKIE) == OWNER
+    for credential in ("Bearer t0kenx", "Basic t0ken", "Bearer"):
+        with pytest.raises(Unauthorized):
+            rules.user_of(Headers({"authorization": credential}), COOKIE)
 
 
 def test_the_session_cookie_makes_the_owner_and_is_not_the_token() -> None:

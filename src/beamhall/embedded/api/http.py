@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from beamhall.embedded.api.authorization import Attributes, require
 from beamhall.embedded.api.discovery import Discovery
 from beamhall.embedded.api.impersonation import acting_user
+from beamhall.embedded.api.issuer import issuer_answer
 from beamhall.embedded.api.objects_http import Objects
 from beamhall.embedded.api.openapi import OpenApi
 from beamhall.embedded.api.replies import Reply, Stream, error_reply, send_reply, wait_for_disconnect, warning_headers
@@ -72,6 +73,7 @@ class KubernetesApp:
             return await self._objects.answer(request, user, address)
         require(self._authorizer, user, Attributes(request.method.lower(), path=request.path))
         found = self._discovery.answer(request) or self._openapi.answer(request)
+        found = found or issuer_answer(request, self._api.tokens.key)
         if found is None:
             raise NotFound(f"the server could not find the requested resource: nothing is served at {request.path}")
         return found

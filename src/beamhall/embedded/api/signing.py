@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-_ALGORITHM = "ES256"
+ALGORITHM = "ES256"
 _CHECKED_BY_US = dict.fromkeys(("verify_exp", "verify_nbf", "verify_iat", "verify_aud", "verify_iss"), False)
 
 
@@ -28,14 +28,14 @@ class SigningKey:
         """Write claims as a token."""
         import jwt  # noqa: PLC0415  it loads cryptography, 60 ms that no start should wait for
 
-        return jwt.encode(dict(claims), self._private, algorithm=_ALGORITHM, headers={"kid": self.key_id})
+        return jwt.encode(dict(claims), self._private, algorithm=ALGORITHM, headers={"kid": self.key_id})
 
     def read(self, token: str) -> dict[str, Any] | None:
         """Give the claims of a token that this key signed, None for any other text. Times are the caller's to check."""
         import jwt  # noqa: PLC0415  as above
 
         try:
-            return jwt.decode(token, self._private.public_key(), algorithms=[_ALGORITHM], options=_CHECKED_BY_US)  # type: ignore[arg-type]
+            return jwt.decode(token, self._private.public_key(), algorithms=[ALGORITHM], options=_CHECKED_BY_US)  # type: ignore[arg-type]
         except jwt.InvalidTokenError:
             return None
 
@@ -54,7 +54,7 @@ class SigningKey:
         from jwt.algorithms import ECAlgorithm  # noqa: PLC0415  as above
 
         public = ECAlgorithm.to_jwk(self._private.public_key(), as_dict=True)
-        return {"keys": [{"use": "sig", "kid": self.key_id, "alg": _ALGORITHM, **public}]}
+        return {"keys": [{"use": "sig", "kid": self.key_id, "alg": ALGORITHM, **public}]}
 
     @cached_property
     def _private(self):  # type: ignore[no-untyped-def]  # noqa: ANN202  a type of the lazily imported library

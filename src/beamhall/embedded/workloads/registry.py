@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from beamhall.embedded.workloads.accounts import plan_namespace_accounts
+from beamhall.embedded.workloads.aggregation import plan_aggregation
 from beamhall.embedded.workloads.claiming import selected_by
 from beamhall.embedded.workloads.claims import plan_claims
 from beamhall.embedded.workloads.crds import pod_group_definition
@@ -15,6 +16,7 @@ from beamhall.embedded.workloads.scheduling import plan_scheduling
 from beamhall.embedded.workloads.services import plan_endpoints
 from beamhall.embedded.workloads.stateful_sets import STATEFUL_WATCHES, plan_stateful_set
 from beamhall.kernel.kinds import (
+    CLUSTER_ROLE,
     CRON_JOB,
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -39,6 +41,7 @@ def workload_planners() -> Sequence[Planner]:
     """Give the planners that make Pods, nodes and Services into a cluster."""
     return (
         Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP, NAMESPACE), singleton=True),
+        Planner("role-aggregation", CLUSTER_ROLE, plan_aggregation, singleton=True),
         Planner("pod-groups", POD_GROUP, plan_pod_groups, watches=(POD,), singleton=True),
         Planner("job", JOB, plan_job, watches=(POD,)),
         Planner("cronjob", CRON_JOB, plan_cron_job, watches=(JOB,)),

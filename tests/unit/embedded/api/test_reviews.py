@@ -204,3 +204,16 @@ async def test_paths_outside_of_resources(api: Api, jo: httpx2.AsyncClient) -> N
     async with http_as(api, User("nobody")) as nobody:
         assert (await nobody.get("/api")).status_code == 403
         assert (await nobody.post(f"{AUTHENTICATION}/selfsubjectreviews", json={})).status_code == 403
+
+
+async def test_others_can_check_tokens_by_themselves(client: LocalClient, api: Api) -> None:
+    worker = User("system:serviceaccount:default:worker", ("system:serviceaccounts", "system:authenticated"))
+    async with http_as(api, worker) as pod:
+        about = (await pod.get("/.well-known/openid-configuration")).json()
+        assert about["issuer"] == "https://kubernetes.default.svc.cluster.local"
+        assert about["jwks_uri"] == f"{about['issuer']}/openid/v1/jwks"
+        keys = await pod.get("/openid/v1/jwks")
+    assert keys.headers["content-type"] == "application/jwk-set+json"
+    assert [key["alg"] for key in keys.json()["keys"]] == about["id_token_signing_alg_values_supported"]
+    async with http_as(api, JO) as jo:
+        assert (await jo.get("/openid/v1/jwks")).status_code == 403

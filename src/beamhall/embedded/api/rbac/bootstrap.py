@@ -85,7 +85,7 @@ _RULES: dict[str, Sequence[Object]] = {
     "system:aggregate-to-admin": _TO_ADMIN,
     "system:aggregate-to-edit": _TO_EDIT,
     "system:aggregate-to-view": _TO_VIEW,
-    "admin": (*_TO_ADMIN, *_TO_EDIT, *_TO_VIEW),
+    "admin": (*_TO_EDIT, *_TO_VIEW, *_TO_ADMIN),
     "edit": (*_TO_EDIT, *_TO_VIEW),
     "view": _TO_VIEW,
     "system:auth-delegator": (
