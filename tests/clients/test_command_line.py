@@ -81,7 +81,15 @@ def test_doctor_finds_nothing_bad_here(service: ServiceProcess) -> None:
     findings = {line["subject"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 0, done.stdout
     assert service.url in findings["service"]["said"]
-    assert {"platform", "data directory", "uv", "private mounts", "addresses for Pods", "GPUs"} <= findings.keys()
+    assert {
+        "platform",
+        "data directory",
+        "uv",
+        "private mounts",
+        "addresses for Pods",
+        "limits",
+        "GPUs",
+    } <= findings.keys()
 
 
 def test_ctrl_c_stops_cleanly_and_a_second_start_goes_on(service: ServiceProcess) -> None:

@@ -25,7 +25,6 @@ from beamhall.embedded.agent.following import Following
 from beamhall.embedded.agent.images import Catalog
 from beamhall.embedded.agent.launching import passed_variables
 from beamhall.embedded.agent.lifecycle import grace_period_s
-from beamhall.embedded.agent.limits.bounds import bounds_of
 from beamhall.embedded.agent.limits.limits import Limits, take_place
 from beamhall.embedded.agent.limits.machine import Pressure, pressure
 from beamhall.embedded.agent.limits.metering import Metering
@@ -155,7 +154,7 @@ class Agent:
 
     async def _make_tools(self, subnet: Subnet) -> Tools:
         gpus = await asyncio.to_thread(find_gpus, self._settings.gpus)
-        machine = await asyncio.to_thread(read_machine, self._directory, bounds_of(self._limits.place))
+        machine = await asyncio.to_thread(read_machine, self._directory, self._limits.bounds)
         devices = Devices(gpus, self._settings.gpu_shared_by)
         self._node = node_object(self.node_name, machine, devices, self._settings.max_pods)
         return Tools(

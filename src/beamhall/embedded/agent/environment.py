@@ -21,6 +21,14 @@ Data = Mapping[str, str]
 
 _REFERENCE = re.compile(r"\$(?:(?P<escape>\$)|\((?P<name>[^)]*)\))")
 _SUBSCRIPT = re.compile(r"^metadata\.(?P<what>labels|annotations)\['(?P<key>[^']+)'\]$")
+_THREADS = (
+    "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "POLARS_MAX_THREADS", "PYTHON_CPU_COUNT", "RAYON_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)  # fmt: skip
+"""Variables by which libraries are told how many threads or processes to use; they cannot see a container's limit.
+OpenBLAS, MKL, numexpr, PyTorch and Arrow look at the first. TensorFlow's threads between operations are left alone:
+with one of them, operations that wait for other processes can block each other."""
+
 _VARIABLE_NAME = re.compile(r"^[^=\0]+$")
 
 
@@ -218,8 +226,8 @@ def complete_variables(place: Place, variables: Mapping[str, str]) -> dict[str, 
         "TMPDIR": place.tmp,
         "HOSTNAME": place.hostname,
         "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": str(place.threads),
         "PYTHONUNBUFFERED": "1",
+        **dict.fromkeys(_THREADS, str(place.threads)),
     }
     merged = {**place.passed, **base, **place.image_env, **variables}
     merged["CUDA_VISIBLE_DEVICES"] = ",".join(place.gpus)

@@ -166,6 +166,13 @@ def test_a_program_gets_a_path_a_home_and_no_gpu_it_did_not_ask_for():
     assert found["PYTHONPATH"] == "/code"
 
 
+def test_a_program_is_told_how_many_threads_to_use_in_the_words_of_its_library():
+    found = complete_variables(place(threads=3), {})
+    names = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "POLARS_MAX_THREADS", "TF_NUM_INTRAOP_THREADS")
+    assert [found[name] for name in names] == ["3"] * 4
+    assert complete_variables(place(threads=3), {"LOKY_MAX_CPU_COUNT": "1"})["LOKY_MAX_CPU_COUNT"] == "1"
+
+
 def test_users_win_but_not_over_the_gpus_that_were_given():
     found = complete_variables(
         place(gpus=("1", "3")), {"OMP_NUM_THREADS": "7", "CUDA_VISIBLE_DEVICES": "0", "PYTHONPATH": "/mine", "A": "u"}

@@ -17,7 +17,7 @@ Files = dict[str, str]
 
 
 def groups_of(
-    place: Place, pod: ReadOnlyObject, container: Mapping[str, Any], run: int, *, cpus: int, max_pids: int
+    place: Place, pod: ReadOnlyObject, container: Mapping[str, Any], run: int, *, cpus: float, max_pids: int
 ) -> Sequence[Cgroup]:
     """Give the control groups of one run of a container; none in a hierarchy where nothing is limited or weighed.
 
@@ -26,7 +26,7 @@ def groups_of(
         pod: The object.
         container: One of its containers.
         run: Which run of it.
-        cpus: Processors of the machine.
+        cpus: Processors' worth of time that all Pods together may use.
         max_pids: Processes and threads that the Pod may have; 0: no limit.
     """
     amounts = amounts_of(container)
@@ -54,10 +54,10 @@ def _existing(files: Files, hierarchy: Hierarchy) -> Files:
     return {name: value for name, value in files.items() if name in hierarchy.files}
 
 
-def _legacy_files(_: Hierarchy, amounts: Amounts, shares: int, cpus: int) -> tuple[Files, Files, Files]:
+def _legacy_files(_: Hierarchy, amounts: Amounts, shares: int, cpus: float) -> tuple[Files, Files, Files]:
     """Give the files of the root, the Pod, and the container, for v1."""
     own = {"cpu.shares": str(amounts.shares)}
-    if amounts.quota_us is not None:
+    if amounts.cpus is not None and amounts.cpus <= cpus:  # v1 refuses more than a group around it may use
         own |= {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(amounts.quota_us)}
     if amounts.memory_bytes is not None:
         limit = str(amounts.memory_bytes)
@@ -66,7 +66,7 @@ def _legacy_files(_: Hierarchy, amounts: Amounts, shares: int, cpus: int) -> tup
     return {"cpu.shares": str(shares_of(cpus))}, {"cpu.shares": str(shares)}, own
 
 
-def _unified_files(hierarchy: Hierarchy, amounts: Amounts, shares: int, _: int) -> tuple[Files, Files, Files]:
+def _unified_files(hierarchy: Hierarchy, amounts: Amounts, shares: int, _: float) -> tuple[Files, Files, Files]:
     """Give the files of the root, the Pod, and the container, for v2."""
     passing_on = {CONTROL: enabling(hierarchy.controllers)}
     own = {"cpu.weight": str(weight_of(amounts.shares))}

@@ -4,6 +4,7 @@ Next: ``places`` and ``groups`` for what is enforced, ``watching`` for what is n
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import structlog
 
 from beamhall.embedded.agent.events import EventRecorder
+from beamhall.embedded.agent.limits.bounds import bounds_of
 from beamhall.embedded.agent.limits.groups import groups_of
 from beamhall.embedded.agent.limits.metering import Metering
 from beamhall.embedded.agent.limits.places import Place, Refused, find_place, name_of_root, sweep
@@ -28,6 +30,7 @@ class Limits:
 
     Attributes:
         place: Where control groups are made; None: limits of memory are watched, those of processors are not kept.
+        bounds: What all Pods together may use.
 
     Args:
         place: As the attribute.
@@ -40,7 +43,8 @@ class Limits:
         self.place = place
         self._max_pids = max_pids
         self._metering = metering
-        self._cpus = len(os.sched_getaffinity(0))
+        self.bounds = bounds_of(place)
+        self._cpus = min(len(os.sched_getaffinity(0)), self.bounds.cpus or math.inf)
         self._watch = MemoryWatch(everything, is_enforced=place is not None and "memory" in place.controllers)
 
     def groups_of(self, pod: ReadOnlyObject, container: Mapping[str, Any], run: int) -> Sequence[Cgroup]:

@@ -99,7 +99,10 @@ class Sandboxes:
             raise AlreadyStarted(f"{spec.directory} was started before")
         if "stage" in answer:
             raise StartFailed(str(answer["stage"]), str(answer["message"]))
-        return self._watch(Sandbox(spec.directory, answer["shim"], answer))
+        sandbox = self._watch(Sandbox(spec.directory, answer["shim"], answer))
+        if sandbox.unlimited:
+            _log.warning("container_without_cgroups", directory=str(spec.directory), why=sandbox.unlimited)
+        return sandbox
 
     async def prewarm(self, warm: WarmStart, env: Mapping[str, str]) -> str:
         """Have an interpreter with modules imported ready, for containers with these environment variables.

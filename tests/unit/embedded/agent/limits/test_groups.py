@@ -56,6 +56,11 @@ def test_v1_limits_and_shares_go_to_their_own_hierarchies():
     ]
 
 
+def test_v1_a_limit_that_is_more_than_all_may_use_is_no_limit():
+    (_, (levels, _)) = written(V1, CONTAINER, cpus=0.25)
+    assert levels["/c/b/u/main.3"] == {"cpu.shares": "256"}
+
+
 @pytest.mark.parametrize("place", [V1, V2])
 def test_without_limits_there_are_only_weights(place):
     (group,) = written(place, OPEN)  # and where nothing is weighed either, there is no group

@@ -1,5 +1,6 @@
 """Limits of Pods as they are kept on this machine: by control groups, and watched."""
 
+import asyncio
 import dataclasses
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from beamhall.kernel.kinds import POD
-from tests.unit.embedded.agent.conftest import pod_of
+from tests.unit.embedded.agent.conftest import pod_of, running
 from tests.unit.embedded.agent.limits.conftest import needs_cgroups
 
 # Slowly enough for a look in between, and never more than a machine has.
@@ -17,7 +18,7 @@ KEPT = [pytest.param(True, marks=needs_cgroups, id="enforced"), pytest.param(Fal
 
 @pytest.fixture
 def settings(settings, request):
-    return dataclasses.replace(settings, cgroups=request.param)
+    return dataclasses.replace(settings, cgroups=getattr(request, "param", True))
 
 
 def limited(name, script, memory="64Mi", cpu="1", **spec):
@@ -85,3 +86,40 @@ async def test_nothing_is_looked_at_while_no_container_has_a_limit(agent, cluste
     await cluster.create(POD, pod_of("one", "sleep 1.2"))
     await cluster.phase("one", "Succeeded")
     assert looks == []
+
+
+@needs_cgroups
+async def test_a_restart_keeps_the_groups_of_what_runs_and_removes_what_a_dead_service_left(
+    cluster, catalog, settings, tmp_path
+):
+    async with running(cluster, catalog, tmp_path, settings) as agent:
+        pod = await cluster.create(POD, limited("one", "sleep 60"))
+        await cluster.phase("one", "Running")
+        (before,) = agent.worker_of(pod["metadata"]["uid"]).running()
+        groups = [Path(group) for group in before.sandbox.cgroups]
+    left = [group.parent.parent / "gone" / "main.0" for group in groups]
+    for group in left:
+        group.mkdir(parents=True)
+    async with running(cluster, catalog, tmp_path, settings) as agent:
+        assert not any(group.parent.exists() for group in left)
+        async with asyncio.timeout(20):
+            while not (found := list(agent.worker_of(pod["metadata"]["uid"]).running())):
+                await asyncio.sleep(0.01)
+        (after,) = found
+        assert [Path(group) for group in after.sandbox.cgroups] == groups
+        assert all((group / "cgroup.procs").read_text() for group in groups)
+        await cluster.delete(POD, "one", "default", grace_period_s=0)
+        await after.sandbox.wait()
+    assert not any(group.parent.parent.exists() for group in groups)
+
+
+@needs_cgroups
+async def test_the_processes_of_a_pod_can_be_counted_and_limited(cluster, catalog, settings, tmp_path):
+    settings = dataclasses.replace(settings, pod_pids_limit=20)
+    script = "for i in $(seq 40); do sleep 60 & done; echo $(jobs | wc -l) > $HOME/started; exit 0"
+    async with running(cluster, catalog, tmp_path, settings) as agent:
+        pod = await cluster.create(POD, pod_of("many", script))
+        await cluster.phase("many", "Succeeded", "Failed")
+        home = agent.worker_of(pod["metadata"]["uid"]).own.home
+        assert not (home / "started").exists() or int((home / "started").read_text()) < 20
+        await cluster.delete(POD, "many", "default", grace_period_s=0)
