@@ -33,6 +33,7 @@ from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.node import HOST_IP, NodeReporter, allocatable_of, node_object, read_machine
 from beamhall.embedded.agent.pods import PodWorker
 from beamhall.embedded.agent.sandbox import Sandboxes
+from beamhall.embedded.agent.security import Service
 from beamhall.embedded.agent.services import Services
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.subnets import Subnet
@@ -167,6 +168,7 @@ class Agent:
             addresses=Addresses(subnet.network),
             names=Names(self._directory / "network", _host_names()),
             devices=devices,
+            service=_service(self.sandboxes),
             following=Following(self._client),
             roots=Roots(self._directory / "volumes", self._settings.allow_host_path),
             allocatable=allocatable_of(machine, devices, self._settings.max_pods),
@@ -282,6 +284,11 @@ async def _persistently(write: Callable[[], Awaitable[object]]) -> None:
             delay_s = min(10.0, 2 * delay_s)
         else:
             return
+
+
+def _service(sandboxes: Sandboxes) -> Service:
+    has_mounts = sandboxes.capabilities.mounts.works
+    return Service(os.geteuid(), os.getegid(), frozenset((os.getegid(), *os.getgroups())), has_mounts)
 
 
 def _host_names() -> str:

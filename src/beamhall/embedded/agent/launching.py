@@ -29,7 +29,8 @@ from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.limits.limits import Limits
 from beamhall.embedded.agent.network import hostname_of
 from beamhall.embedded.agent.projections import decode_secret
-from beamhall.embedded.agent.sandbox import ContainerSpec, Mount, WarmStart
+from beamhall.embedded.agent.sandbox import UNCONFINED, Confinement, ContainerSpec, Mount, WarmStart
+from beamhall.embedded.agent.security import Service, security_of
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.volumes import Roots, mounts_of
 from beamhall.kernel.errors import NotFound
@@ -53,7 +54,7 @@ class Ground:
         gpus: GPUs it was given.
         settings: The agent's.
         passed: Variables of the host that are passed on.
-        has_mounts: Whether this machine lets containers have mounts of their own.
+        service: Who this service is, and whether containers can have mounts of their own.
         limits: What containers may use.
     """
 
@@ -65,7 +66,7 @@ class Ground:
     gpus: Sequence[str]
     settings: AgentSettings
     passed: Mapping[str, str]
-    has_mounts: bool
+    service: Service
     limits: Limits
 
 
@@ -114,10 +115,15 @@ def container_spec(
     variables = user_variables(pod, container, sources)
     argv = command_line(container, variables, prepared.entrypoint, prepared.command)
     tmp, mounts = _with_tmp(ground, name, mounts_of(pod, container, own, ground.roots, variables))
-    if ground.has_mounts and (path := message_path(container, argv, variables)):
+    if ground.service.has_mounts and (path := message_path(container, argv, variables)):
         message = own.message(name, attempt)
         message.touch()
+        message.chmod(0o666)
         mounts = [*mounts, Mount(source=message, target=path)]
+    confinement = security_of(pod, container, ground.service).confinement
+    if confinement != UNCONFINED:
+        private = (own.home, own.scratch(name), own.tmp(name))
+        mounts = [*_confined_mounts(ground, confinement, private), *mounts]
     place = Place(
         bin=str(prepared.bin),
         image_env=prepared.env,
@@ -129,6 +135,7 @@ def container_spec(
         gpus=ground.gpus,
         passed=ground.passed,
     )
+    is_interactive = bool(container.get("stdin") or container.get("tty"))
     return ContainerSpec(
         directory=own.attempt(name, attempt),
         id=f"{own.uid}.{zlib.crc32(name.encode()):08x}.{attempt}",  # at most 64 characters
@@ -141,11 +148,34 @@ def container_spec(
         hosts_file=ground.hosts_file,
         log_max_bytes=ground.settings.log_max_bytes,
         log_max_files=ground.settings.log_max_files,
-        warm=None if container.get("stdin") or container.get("tty") else _warm(ground),
+        confinement=confinement,
+        warm=_warm(ground) if confinement == UNCONFINED and not is_interactive else None,
         stdin=bool(container.get("stdin")),
         tty=bool(container.get("tty")),
         cgroups=ground.limits.groups_of(pod, container, attempt),
     )
+
+
+def _confined_mounts(ground: Ground, confinement: Confinement, private: Sequence[Path]) -> Sequence[Mount]:
+    """Give what a confined container needs mounted to have its scratch and its environment.
+
+    To another user the data directory is closed, since it holds what is the service's own. Such a container sees in its
+    place one that has nothing but the container's environment and its Pod's directory.
+    """
+    mounts = [Mount(source=path, target=str(path)) for path in private] if confinement.read_only_root else []
+    if confinement.identity is None:
+        return mounts
+    for path in private:
+        os.chown(path, confinement.identity.uid, confinement.identity.gid)
+    if not ground.service.has_mounts:
+        return mounts
+    data, prepared = ground.own.path.parent.parent, ground.prepared
+    ground.own.path.chmod(0o711)
+    used = [prepared.prefix, prepared.python.resolve(), *map(Path, prepared.image.path), Path(prepared.workdir or "/")]
+    shown = {data / path.relative_to(data).parts[0] for path in used if path != data and path.is_relative_to(data)}
+    mounts += [Mount(source=path, target=str(path), read_only=True) for path in sorted(shown) if path.exists()]
+    mounts.append(Mount(source=ground.own.path, target=str(ground.own.path)))
+    return [Mount(source=None, target=str(data), kind="tmpfs"), *mounts]
 
 
 def message_path(container: Mapping[str, Any], argv: Sequence[str], variables: Mapping[str, str]) -> str:
@@ -180,9 +210,9 @@ def _with_tmp(ground: Ground, name: str, mounts: Sequence[Mount]) -> tuple[str, 
     )  # fmt: skip
     is_free = not any(path == _TMP or path.startswith(f"{_TMP}/") for path in needed)
     is_stated = any(mount.target == _TMP for mount in mounts)
-    if is_stated and ground.has_mounts:
+    if is_stated and ground.service.has_mounts:
         return _TMP, mounts
-    if not (is_free and ground.has_mounts and ground.settings.private_tmp):
+    if not (is_free and ground.service.has_mounts and ground.settings.private_tmp):
         return str(own), mounts
     return _TMP, [Mount(source=own, target=_TMP), *mounts]
 

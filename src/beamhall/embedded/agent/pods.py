@@ -53,6 +53,7 @@ from beamhall.embedded.agent.reporting import StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
 from beamhall.embedded.agent.sandbox import StartFailed
 from beamhall.embedded.agent.sandbox.exec import run_command
+from beamhall.embedded.agent.security import security_of, unmet_message
 from beamhall.embedded.agent.status import back_off_message, pod_status, reported_health
 from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import remove_memory
@@ -309,7 +310,7 @@ class PodWorker:
             gpus=gpus,
             settings=tools.settings,
             passed=tools.passed,
-            has_mounts=tools.sandboxes.capabilities.mounts.works,
+            service=tools.service,
             limits=tools.limits,
         )
 
@@ -321,6 +322,9 @@ class PodWorker:
             return
         recorder.normal(self.pod, "Created", f"Created container {name}", container=name)
         recorder.normal(self.pod, "Started", f"Started container {name}", container=name)
+        service = self._tools.service
+        if problem := unmet_message(name, security_of(self.pod, self._containers[name], service), service.uid):
+            recorder.warning(self.pod, "SecurityContextNotApplied", problem, container=name)
 
     def _watch(self, name: str, run: Run, adopted: Health | None = None) -> None:
         if run.sandbox.exit is None and self._tasks is not None:

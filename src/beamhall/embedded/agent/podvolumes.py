@@ -27,6 +27,7 @@ from beamhall.embedded.agent.projections import (
     tokens_needed,
     volumes_of,
 )
+from beamhall.embedded.agent.security import fs_group
 from beamhall.embedded.agent.storage import overgrown, size_limits
 from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import make_volume
@@ -140,7 +141,8 @@ class PodVolumes:
             self._seen[kind, namespace_of(pod), name] = revision
         tokens = {spec: await self._token(pod, spec) for spec in tokens_needed(pod)}
         fields = agent_fields(self.address, HOST_IP)
-        return Contents(objects, tokens, fields, self._tools.allocatable)
+        group = fs_group(pod, self._tools.service.uid)
+        return Contents(objects, tokens, fields, group, self._tools.allocatable)
 
     async def _token(self, pod: ReadOnlyObject, spec: TokenSpec) -> str:
         """Give a token of the Pod's service account, asking for one where there is none or it is to be renewed."""

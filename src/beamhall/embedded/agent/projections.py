@@ -53,12 +53,14 @@ class Contents:
         objects: ConfigMaps, Secrets and claims by kind and name; None: there is none of that name.
         tokens: Tokens of the Pod's service account by what was asked for.
         fields: Fields of the Pod that only the agent knows.
+        group: The group that volumes are to belong to; None: the service's.
         allocatable: The node's resources.
     """
 
     objects: Mapping[tuple[Kind, str], Object | None]
     tokens: Mapping[TokenSpec, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    group: int | None = None
     allocatable: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -12,6 +12,7 @@ from beamhall.embedded.agent.lifecycle import Pace
 from beamhall.embedded.agent.limits.limits import Limits
 from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.sandbox import Sandboxes
+from beamhall.embedded.agent.security import Service
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.volumes import Roots
 from beamhall.kernel.clock import Clock
@@ -32,6 +33,7 @@ class Tools:
         names: Hosts files.
         devices: GPUs.
         roots: Where volumes may be.
+        service: Who this service is to the machine.
         following: Tells what changed of what volumes show.
         allocatable: The node's resources.
         passed: Variables of the host that Pods get.
@@ -48,6 +50,7 @@ class Tools:
     names: Names
     devices: Devices
     roots: Roots
+    service: Service
     following: Following
     allocatable: Mapping[str, str]
     passed: Mapping[str, str]

@@ -10,14 +10,17 @@ Source: Kubernetes "Volumes".
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from beamhall.embedded.agent.directory import PodDirectory, safe_name
 from beamhall.embedded.agent.environment import ConfigError, expand
+from beamhall.embedded.agent.facts import spec_of
+from beamhall.embedded.agent.ownership import give_to_group
 from beamhall.embedded.agent.projections import (
     Contents,
+    File,
     Volume,
     VolumeError,
     claim_of,
@@ -63,12 +66,22 @@ def make_volume(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: R
             path.mkdir(parents=True, exist_ok=True)
         elif "hostPath" in volume:
             _check_host_path(volume["hostPath"], path)
+            return
         else:
-            publish(path, files_of(pod, volume, contents))
+            publish(path, _files(pod, volume, contents))
+        if contents.group is not None:
+            policy = (spec_of(pod).get("securityContext") or {}).get("fsGroupChangePolicy")
+            is_writable, unless_root_is = not is_made_from_objects(volume), policy == "OnRootMismatch"
+            give_to_group(path, contents.group, is_writable=is_writable, unless_root_is=unless_root_is)
     except (VolumeError, ValueError) as error:
         raise VolumeError(f'volume "{volume.get("name")}": {error}') from error
     except OSError as error:
         raise VolumeError(f'volume "{volume.get("name")}": {error.strerror or error} ({error.filename})') from error
+
+
+def _files(pod: ReadOnlyObject, volume: Volume, contents: Contents) -> Sequence[File]:
+    files = files_of(pod, volume, contents)
+    return files if contents.group is None else [replace(file, mode=file.mode | 0o440) for file in files]
 
 
 def volume_path(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: Roots) -> Path:

@@ -8,12 +8,15 @@ from beamhall.embedded.agent.sandbox.capabilities import detect_capabilities
 from beamhall.embedded.agent.sandbox.sandbox import Sandbox, log_files
 from beamhall.embedded.agent.sandbox.sandboxes import Sandboxes
 from beamhall.embedded.agent.sandbox.specification import (
+    UNCONFINED,
     AlreadyStarted,
     Capabilities,
     Capability,
     Cgroup,
+    Confinement,
     ContainerSpec,
     Exit,
+    Identity,
     Mount,
     StartFailed,
     WarmStart,
@@ -21,12 +24,15 @@ from beamhall.embedded.agent.sandbox.specification import (
 from beamhall.embedded.agent.sandbox.warmth import warm_command
 
 __all__ = [
+    "UNCONFINED",
     "AlreadyStarted",
     "Capabilities",
     "Capability",
     "Cgroup",
+    "Confinement",
     "ContainerSpec",
     "Exit",
+    "Identity",
     "Mount",
     "Sandbox",
     "Sandboxes",

@@ -4,7 +4,7 @@ Knows nothing of Pods: their life cycle makes these values. Next: ``sandboxes``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +61,36 @@ class WarmStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a container's processes run as: user, group and further groups, by number. Only root can give them."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a container may do less than the service.
+
+    Attributes:
+        identity: Whom it runs as; None: as the service.
+        no_new_privileges: Whether its programs can gain none, by setuid for instance.
+        dropped: Numbers of the capabilities that it cannot have.
+        read_only_root: Whether it may write to its writable mounts only.
+    """
+
+    identity: Identity | None = None
+    no_new_privileges: bool = False
+    dropped: tuple[int, ...] = ()
+    read_only_root: bool = False
+
+
+UNCONFINED = Confinement()
+"""As the service."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """One attempt of one container.
 
@@ -78,6 +108,7 @@ class ContainerSpec:
         stop_signal: What asks it to end.
         log_max_bytes: The log is rotated when a file of it would grow larger; 0: never.
         log_max_files: How many files of it are kept.
+        confinement: What it may do less than the service.
         warm: The parent process to fork it from, where its command line permits that.
         stdin: Whether it has a standard input that clients may write to; else it is empty.
         tty: Whether it runs in a terminal.
@@ -97,6 +128,7 @@ class ContainerSpec:
     stop_signal: int = 15
     log_max_bytes: int = 0
     log_max_files: int = 5
+    confinement: Confinement = UNCONFINED
     warm: WarmStart | None = None
     stdin: bool = False
     tty: bool = False
@@ -201,6 +233,7 @@ def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
         "hostname": spec.hostname if capabilities.hostname.works else "",
         "address": spec.address if capabilities.network.works else "",
         "umask": spec.umask,
+        "confinement": asdict(spec.confinement),
         "log_max_bytes": spec.log_max_bytes,
         "log_max_files": spec.log_max_files,
         "stop_signal": spec.stop_signal,

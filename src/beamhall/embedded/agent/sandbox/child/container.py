@@ -6,6 +6,7 @@ stage and a message. Knows nothing of the service. Next: ``namespaces``, ``secco
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -57,20 +58,41 @@ def prepare(
         raise StartError("mount", str(error)) from error
     except OSError as error:
         raise StartError("namespace", f"cannot isolate the container: {error.strerror}") from error
-    # After the namespaces: gaining capabilities in a user namespace clears it.
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != shim_pid:
-        os.kill(os.getpid(), signal.SIGKILL)
     if spec["address"]:
         try:
             seccomp.send_listener(status)
         except OSError as error:
             raise StartError("network", f"cannot give the container its address: {error.strerror}") from error
+    try:
+        _confine(spec.get("confinement") or {})
+    except OSError as error:
+        raise StartError("permission", f"cannot confine the container: {error.strerror}") from error
+    # After all that: gaining capabilities in a user namespace clears it, and becoming another user does.
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != shim_pid:
+        os.kill(os.getpid(), signal.SIGKILL)
     os.umask(int(spec["umask"]))
     try:
         os.chdir(spec["cwd"])
     except OSError as error:
         raise StartError("cwd", f"working directory {spec['cwd']!r}: {error.strerror}") from error
+
+
+def _confine(confinement: Mapping[str, Any]) -> None:
+    """Give up what the container may not have. Raises OSError."""
+    for capability in confinement.get("dropped") or ():
+        with contextlib.suppress(OSError):  # one that this kernel does not know
+            linux.prctl(linux.PR_CAPBSET_DROP, capability)
+    identity = confinement.get("identity")
+    if identity:
+        for fd in (1, 2):
+            with contextlib.suppress(OSError):  # so that it can open /dev/stdout
+                os.fchown(fd, identity["uid"], identity["gid"])
+        os.setgroups(identity["groups"])
+        os.setresgid(identity["gid"], identity["gid"], identity["gid"])
+        os.setresuid(identity["uid"], identity["uid"], identity["uid"])
+    if confinement.get("no_new_privileges"):
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def execute(argv: Sequence[str], env: Mapping[str, str]) -> None:

@@ -10,7 +10,9 @@ Source: mount_namespaces(7), user_namespaces(7), pivot_root(2).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,15 +52,41 @@ def enter(spec: Mapping[str, Any]) -> None:
                 f"cannot mount on {mounts[0]['target']}: this machine permits no mount namespaces (see beamhall doctor)"
             )
         return
-    flags = (linux.CLONE_NEWNS if mounts else 0) | (linux.CLONE_NEWUTS if hostname else 0)
+    is_sealed = bool((spec.get("confinement") or {}).get("read_only_root"))
+    flags = (linux.CLONE_NEWNS if mounts or is_sealed else 0) | (linux.CLONE_NEWUTS if hostname else 0)
     if not flags:
         return
     unshare(flags, with_user=how == "user")
     if hostname:
         linux.sethostname(hostname)
-    if mounts:
+    if flags & linux.CLONE_NEWNS:
         linux.mount("", "/", "", linux.MS_REC | linux.MS_SLAVE)
         View(str(spec["directory"])).apply(mounts)
+    if is_sealed:
+        _seal([os.path.realpath(mount["target"]) for mount in mounts if not mount["read_only"]])
+
+
+def _seal(kept: Sequence[str]) -> None:
+    """Make all that is mounted read-only, but for some places, devices and what the kernel shows. Raises MountError."""
+    spared = (*kept, "/proc", "/sys", "/dev")
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        points = [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), line.split()[4]) for line in file]
+    for point in points:
+        if any(point == place or point.startswith(place + "/") for place in spared):
+            continue
+        try:
+            have = os.statvfs(point).f_flag
+            if not have & os.ST_RDONLY:
+                linux.mount("", point, "", linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | _kept_flags(have))
+        except (FileNotFoundError, PermissionError):  # nobody in here reaches it either
+            continue
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # it is hidden by another mount
+                raise MountError(f"cannot make {point} read-only: {error.strerror}") from error
+
+
+def _kept_flags(have: int) -> int:
+    return sum(flag for seen, flag in _KEPT_FLAGS if have & seen)
 
 
 def join(pid: int) -> None:
@@ -144,8 +172,7 @@ class View:
             linux.mount(f"/proc/self/fd/{source}", target, "", linux.MS_BIND | linux.MS_REC)
         self._volumes.append(target)
         if mount["read_only"]:
-            have = os.statvfs(target).f_flag
-            keep = sum(flag for seen, flag in _KEPT_FLAGS if have & seen)
+            keep = _kept_flags(os.statvfs(target).f_flag)
             linux.mount("", target, "", linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | keep)
 
     def _ensure(self, target: str, *, is_directory: bool) -> None:
