@@ -243,7 +243,8 @@ class Agent:
         node = spec_of(pod).get("nodeName")
         if node and node != self.node_name:
             return
-        address = "" if has_ended(pod) else HOST_IP if on_host_network(pod) else tools.addresses.of(uid)
+        choose = tools.addresses.of if node else tools.addresses.early
+        address = "" if has_ended(pod) else HOST_IP if on_host_network(pod) else choose(uid)
         tools.names.set_pod(pod, address)
         if not node:
             self._unbound.add(uid)

@@ -56,6 +56,12 @@ class Addresses:
                 return candidate
         raise RuntimeError("every address of the Pod network is taken")
 
+    def early(self, uid: str) -> str:
+        """Give an address to a Pod that waits for a node, or none: many that wait must not use up those of Pods here."""
+        if uid not in self._by_uid and len(self._taken) >= self._size // 2:
+            return ""
+        return self.of(uid)
+
     def release(self, uid: str) -> None:
         """Take a Pod's address back: none of its processes is left."""
         address = self._by_uid.pop(uid, None)

@@ -98,3 +98,12 @@ def test_services_that_went_while_nobody_looked_are_forgotten(tmp_path):
 def test_a_namespace_that_is_no_name_of_a_directory_is_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot be used as a name"):
         Names(tmp_path, "").file("../x")
+
+
+def test_pods_that_wait_do_not_use_up_the_addresses() -> None:
+    addresses = Addresses("127.0.1.0/28")
+    waiting = [addresses.early(f"w{number}") for number in range(100)]
+    assert [address != "" for address in waiting] == [True] * 7 + [False] * 93
+    bound = [addresses.of(f"w{number}") for number in range(14)]
+    assert bound[:7] == waiting[:7]
+    assert len(set(bound)) == 14
