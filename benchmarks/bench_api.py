@@ -21,7 +21,7 @@ from tests.service import ServiceProcess, wait_for
 MAPS = "/k8s/api/v1/namespaces/default/configmaps"
 PODS = "/k8s/api/v1/namespaces/default/pods"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-MANY = 20_000
+MANY = 100_000
 LISTED = 10_000
 WATCHERS = 200
 RUNS = 5

@@ -82,8 +82,10 @@ def test_a_backup_while_running_and_its_restore(make_service: Callable[..., Serv
     with _http(second) as http:
         names = {item["metadata"]["name"] for item in http.get(MAPS).json()["items"]}
         assert set(before) <= names < set(made) | {"kube-root-ca.crt"}, "all from before, and a part of what came later"
-        answer = http.get(MAPS, params={"watch": "1", "resourceVersion": last})
-        assert (answer.status_code, answer.json()["reason"]) == (410, "Expired")
+        event = http.get(MAPS, params={"watch": "1", "resourceVersion": last}).json()
+        assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+        old = http.get(MAPS, params={"resourceVersion": last, "resourceVersionMatch": "Exact"})
+        assert (old.status_code, old.json()["reason"]) == (410, "Expired")
         assert http.post(MAPS, json={"metadata": {"name": "goes-on"}}).status_code == 201
 
 

@@ -73,11 +73,13 @@ class Page:
         items: The objects.
         revision: The resourceVersion to watch from.
         continue_: Ask for the next part with this; empty: this was the last.
+        remaining: About how many objects follow; None: that is not known.
     """
 
     items: Sequence[Object]
     revision: str
     continue_: str = ""
+    remaining: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

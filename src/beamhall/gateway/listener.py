@@ -21,6 +21,9 @@ from beamhall.kernel.errors import UserError
 _TLS_HANDSHAKE = b"\x16"
 _FIRST_BYTE_TIMEOUT_S = 30.0
 
+STALLED_S = 300.0
+"""A connection is cut when its client has taken nothing of what was sent for so long."""
+
 
 class PortInUse(UserError):
     """Another process listens where this one was told to.
@@ -64,9 +67,13 @@ class Listener:
         app: The application.
         listener: A listening, non-blocking socket; closed at the end.
         tls: The context for TLS connections.
+        stalled_s: A connection whose client takes nothing for so long is cut.
     """
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stalled_s: float = STALLED_S
+    ) -> None:
+        self._stalled_s = stalled_s
         self._config = uvicorn.Config(
             app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
             server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
@@ -100,6 +107,8 @@ class Listener:
         """Hand a connection to the HTTP protocol once its first byte tells plain from TLS."""
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(AttributeError):  # Linux has it; RFC 5482, and it counts a closed window too
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._stalled_s * 1000))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # who vanished must not hold a stream for ever
         is_handed_over = False
         # A client that leaves, or speaks neither, costs nothing but its connection.

@@ -57,7 +57,7 @@ class Addresses:
         raise RuntimeError("every address of the Pod network is taken")
 
     def early(self, uid: str) -> str:
-        """Give an address to a Pod that waits for a node, or none: many that wait must not use up those of Pods here."""
+        """Give an address to a Pod that waits for a node, or none: many that wait must leave some for those here."""
         if uid not in self._by_uid and len(self._taken) >= self._size // 2:
             return ""
         return self.of(uid)

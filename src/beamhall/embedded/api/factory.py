@@ -71,7 +71,7 @@ def create_resource_api(
         *standard_admissions(store), node_ports, Escalation(roles, authorizer), *admissions, QuotaAdmission(ledger),
     )  # fmt: skip
     core = Core(store, clock, registry, authorizer, asked, random, Owners(clock), validators=validators or {})
-    core.observers += [roles, ledger, node_ports]
+    core.observers += [roles, ledger, node_ports, addresses]
     tokens = ServiceAccountTokens(store, clock, SigningKey(signing_key))
     api = Api(core, ledger, tokens, Reviews(core, authorizer, tokens))
     api.creators.update({

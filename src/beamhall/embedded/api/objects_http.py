@@ -12,6 +12,7 @@ from beamhall.client.protocol import Apply, PatchType, Selection
 from beamhall.embedded.api.applying import check_manager, force_refused
 from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
+from beamhall.embedded.api.list_parameters import read_list_options
 from beamhall.embedded.api.remote.upgrades import refuse_without_upgrade
 from beamhall.embedded.api.replies import PLAIN, Accepted, Reply, Stream, accepted_of, reply
 from beamhall.embedded.api.requests import Address, Request, decode_json, decode_yaml
@@ -95,13 +96,12 @@ class Objects:
         selection = _selection(request, address)
         if request.flag("watch"):
             return watch_stream(self._api, request, user, selection, (resource, accepted))
-        limit = max(request.number("limit") or 0, 0)
-        page = await self._api.list(
-            user, resource.kind, selection, limit=limit, continue_=request.query.get("continue", "")
-        )
+        page = await self._api.list_page(user, resource.kind, selection, read_list_options(request))
         metadata: Object = {"resourceVersion": page.revision}
         if page.continue_:
             metadata["continue"] = page.continue_
+        if page.remaining is not None:
+            metadata["remainingItemCount"] = page.remaining
         if accepted.form == "table":
             include = request.query.get("includeObject", "")
             value = table(resource, page.items, self._api.clock.now(), include=include) | {"metadata": metadata}

@@ -4,13 +4,17 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
 from beamhall.client.protocol import Page, Selection
 from beamhall.embedded.api.core import Core, as_version
+from beamhall.embedded.api.list_options import EXACT, PRESENT, ListOptions, revision_in
 from beamhall.embedded.api.resources import Resource
-from beamhall.kernel.errors import BadRequest
+from beamhall.embedded.store.reader import Listing
+from beamhall.kernel.errors import BadRequest, Cause, Expired, Timeout
 from beamhall.kernel.objects import Object, ReadOnlyObject, labels_of
 from beamhall.kernel.selectors import field_matcher, parse_field_selector, parse_selector
 
@@ -56,47 +60,100 @@ class Reading:
         """Give an object in the resource's version. Raises ``NotFound``."""
         return as_version(resource, self._core.stored(resource, namespace, name))
 
-    async def list(self, resource: Resource, selection: Selection, limit: int, continue_: str) -> Page:
+    async def list(self, resource: Resource, selection: Selection, options: ListOptions = PRESENT) -> Page:
         """Give a page of objects.
 
         Raises:
-            BadRequest: A selector or the continue token cannot be read.
-            Expired: The continue token is too old.
+            BadRequest: A selector, the revision or the continue token cannot be read.
+            Expired: The continue token or the revision is too old.
+            Timeout: The revision is one that this store has not reached.
         """
         matches = matcher_of(resource, selection)
-        after, revision = _read_token(continue_) if continue_ else (None, 0)
+        limit = options.limit
+        start = self._start(resource, selection, options)
+        after, revision = start.after, start.revision
         found: list[Object] = []
         while True:
             wanted = min(_PAGE, limit - len(found)) if limit else 0
-            listing = await asyncio.to_thread(
-                self._core.store.list,
-                resource.name,
-                selection.namespace,
-                limit=wanted if matches is None else (_PAGE if limit else 0),
-                after=after,
-                at_revision=revision,
-            )
+            listing = await self._listing(
+                resource, selection.namespace, wanted if matches is None else (_PAGE if limit else 0), after, revision,
+                is_continued=bool(options.continue_),
+            )  # fmt: skip
             revision = listing.revision
             items = listing.items if matches is None else [item for item in listing.items if matches(item)]
             room = limit - len(found) if limit else len(items)
             found.extend(as_version(resource, item) for item in items[:room])
             after = listing.continue_
             if len(items) > room or (limit and len(found) >= limit and after is not None):
-                return Page(found, str(revision), _token(found[-1], revision))
+                left = max(1, start.total - len(found))
+                remaining = left if matches is None else None  # as in Kubernetes: not known where there are selectors
+                return Page(found, str(revision), _token(found[-1], revision, left), remaining)
             if after is None:
                 return Page(found, str(revision))
 
+    async def _listing(
+        self,
+        resource: Resource,
+        namespace: str,
+        limit: int,
+        after: tuple[str, str] | None,
+        revision: int,
+        *,
+        is_continued: bool,
+    ) -> Listing:
+        listed = partial(
+            self._core.store.list, resource.name, namespace, limit=limit, after=after, at_revision=revision
+        )
+        try:
+            return await asyncio.to_thread(listed)
+        except Expired as error:
+            if not is_continued:
+                raise
+            raise Expired(
+                "The provided continue parameter is too old to display a consistent list result. You can start a new"
+                f" list without the continue parameter ({error.message})"
+            ) from error
 
-def _token(last: ReadOnlyObject, revision: int) -> str:
+    def _start(self, resource: Resource, selection: Selection, options: ListOptions) -> "_Start":
+        """Find where a page begins: after the one before it, or with the state that is wanted."""
+        if options.continue_:
+            return _read_token(options.continue_)
+        wanted, current = revision_in(options.revision), self._core.store.revision
+        if wanted > current:
+            raise too_large(wanted, current)
+        is_exact = options.match == EXACT or (not options.match and options.limit > 0)
+        total = self._core.store.count(resource.name, selection.namespace)
+        return _Start(None, wanted if is_exact else 0, total)
+
+
+def too_large(wanted: int, current: int) -> Timeout:
+    """Make the error for a revision that is ahead of this store, as a kube-apiserver says it: clients list afresh."""
+    return Timeout(
+        f"Too large resource version: {wanted}, current: {current}",
+        causes=[Cause("ResourceVersionTooLarge", "Too large resource version")],
+        retry_after_s=1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a page begins: after (namespace, name), at a revision (0: now), with about ``total`` objects from there."""
+
+    after: tuple[str, str] | None
+    revision: int
+    total: int
+
+
+def _token(last: ReadOnlyObject, revision: int, left: int) -> str:
     metadata = last["metadata"]
-    body = msgspec.json.encode([metadata.get("namespace") or "", metadata["name"], revision])
+    body = msgspec.json.encode([metadata.get("namespace") or "", metadata["name"], revision, left])
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
 
 
-def _read_token(token: str) -> tuple[tuple[str, str], int]:
+def _read_token(token: str) -> _Start:
     try:
         body = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        namespace, name, revision = msgspec.json.decode(body, type=tuple[str, str, int])
+        namespace, name, revision, left = msgspec.json.decode(body, type=tuple[str, str, int, int])
     except (binascii.Error, msgspec.MsgspecError, ValueError, UnicodeError) as error:
         raise BadRequest("continue key is not valid: list again without it") from error
-    return (namespace, name), revision
+    return _Start((namespace, name), revision, left)

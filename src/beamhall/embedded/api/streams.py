@@ -6,12 +6,13 @@ Source: Kubernetes API concepts, "Efficient detection of changes".
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import msgspec
 
 from beamhall.client.protocol import LogOptions, Selection
+from beamhall.embedded.api.list_parameters import read_watch_options
 from beamhall.embedded.api.replies import Accepted, Stream
 from beamhall.embedded.api.requests import Request
 from beamhall.embedded.api.resources import Resource
@@ -19,7 +20,7 @@ from beamhall.embedded.api.tables import partial, table
 from beamhall.embedded.api.verbs import Api
 from beamhall.embedded.api.watching import Watch
 from beamhall.kernel.clock import parse_time
-from beamhall.kernel.errors import ApiError, BadRequest, status_of
+from beamhall.kernel.errors import ApiError, BadRequest, Expired, status_of
 from beamhall.kernel.identity import User
 from beamhall.kernel.objects import Object, ReadOnlyObject
 
@@ -45,19 +46,21 @@ def watch_stream(
         pair: The resource, and the form in which its objects are wanted.
     """
     resource, accepted = pair
-    revision = request.query.get("resourceVersion", "")
+    options = read_watch_options(request)
     writer = _Writer(api, resource, accepted, request.query.get("includeObject", ""))
     timeout_s = float(request.number("timeoutSeconds") or DEFAULT_TIMEOUT_S)
     bookmarks = request.flag("allowWatchBookmarks")
-    if request.flag("sendInitialEvents"):
-        if not bookmarks:
-            raise BadRequest("sendInitialEvents needs allowWatchBookmarks=true and resourceVersionMatch=NotOlderThan")
-        revision = ""
 
     @asynccontextmanager
     async def open_() -> AsyncIterator[AsyncIterator[bytes]]:
-        async with api.open_watch(user, resource.kind, selection, revision) as watch:
-            follower = _Follower(watch, writer, bookmarks=bookmarks, ends_initial=request.flag("sendInitialEvents"))
+        async with AsyncExitStack() as stack:
+            try:
+                watch = await stack.enter_async_context(api.open_watch(user, resource.kind, selection, options))
+            except Expired as error:  # as a kube-apiserver: 200, and the error as the only event
+                yield _only(_error_event(error))
+                return
+            ends_initial = bookmarks and bool(options.sends_initial)
+            follower = _Follower(watch, writer, bookmarks=bookmarks, ends_initial=ends_initial)
             yield follower.chunks(timeout_s)
 
     media_type = "application/json"
@@ -144,7 +147,15 @@ class _Follower:
                         for kind, obj, change in batch
                     )
         except ApiError as error:  # the answer has begun: the error is the watch's last object
-            yield _encode({"type": "ERROR", "object": status_of(error)}) + b"\n"
+            yield _error_event(error)
+
+
+def _error_event(error: ApiError) -> bytes:
+    return _encode({"type": "ERROR", "object": status_of(error)}) + b"\n"
+
+
+async def _only(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
 
 
 def log_stream(api: Api, request: Request, user: User, namespace: str, name: str) -> Stream:

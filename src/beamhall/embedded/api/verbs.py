@@ -30,6 +30,7 @@ from beamhall.embedded.api.collector import Collector
 from beamhall.embedded.api.core import Change, Core, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, Deletion
 from beamhall.embedded.api.expiry import EventExpiry
+from beamhall.embedded.api.list_options import ListOptions, WatchOptions
 from beamhall.embedded.api.owners import Owners
 from beamhall.embedded.api.patching import change_of
 from beamhall.embedded.api.pod_streams import PodStreams
@@ -151,23 +152,27 @@ class Api:
         self, user: User, kind: Kind, selection: Selection = ALL, *, limit: int = 0, continue_: str = ""
     ) -> Page:
         """List objects, as ``client.protocol.Client.list``."""
+        return await self.list_page(user, kind, selection, ListOptions(limit, continue_))
+
+    async def list_page(self, user: User, kind: Kind, selection: Selection, options: ListOptions) -> Page:
+        """List objects with the options of HTTP."""
         resource = self._allowed(user, "list", kind, selection.namespace, selection.only_name)
-        return await self._reading.list(resource, selection, limit, continue_)
+        return await self._reading.list(resource, selection, options)
 
     @asynccontextmanager
     async def watch(
         self, user: User, kind: Kind, selection: Selection = ALL, *, revision: str
     ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
         """Follow changes, as ``client.protocol.Client.watch``; revision empty or ``0``: what is there comes first."""
-        async with self.open_watch(user, kind, selection, revision) as watch:
+        async with self.open_watch(user, kind, selection, WatchOptions(revision)) as watch:
             yield events_of(watch)
 
     def open_watch(
-        self, user: User, kind: Kind, selection: Selection, revision: str
+        self, user: User, kind: Kind, selection: Selection, options: WatchOptions
     ) -> AbstractAsyncContextManager[Watch]:
         """Follow changes by batches, as the HTTP surface does."""
         resource = self._allowed(user, "watch", kind, selection.namespace, selection.only_name)
-        return self._watching.open(resource, selection, revision)
+        return self._watching.open(resource, selection, options)
 
     async def create(self, user: User, kind: Kind, obj: Object, *, options: WriteOptions | None = None) -> Object:
         """Make an object, as ``client.protocol.Client.create``."""
@@ -276,7 +281,7 @@ class Api:
     ) -> Sequence[Object]:
         """Ask for the deletion of every selected object; give them. One that is gone meanwhile is no error."""
         resource = self._allowed(user, "deletecollection", kind, selection.namespace, selection.only_name)
-        page = await self._reading.list(resource, selection, 0, "")
+        page = await self._reading.list(resource, selection)
         for obj in page.items:
             try:
                 await self._deletion.delete(user, resource, (namespace_of(obj), name_of(obj)), options)

@@ -6,10 +6,10 @@ from typing import Literal, cast
 
 from beamhall.client.protocol import Selection, WatchEvent
 from beamhall.embedded.api.core import Core, as_version
+from beamhall.embedded.api.list_options import NOT_OLDER_THAN, ListOptions, WatchOptions, revision_in
 from beamhall.embedded.api.reading import Matcher, Reading, matcher_of
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.store.watch import Change, Subscription
-from beamhall.kernel.errors import BadRequest
 from beamhall.kernel.objects import Object
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -70,10 +70,19 @@ class Watch:
             was_in = change.previous is not None and self._matches(change.previous)
             if not is_in and not was_in:
                 return None
+            if not is_in and change.type != "DELETED":
+                return "DELETED", self._as_it_was(change), None
             kind = "ADDED" if not was_in else "MODIFIED" if is_in else "DELETED"
         if self._is_stored_version:
             return kind, cast("Object", change.object), change
         return kind, as_version(self._resource, change.own_object()), None
+
+    def _as_it_was(self, change: Change) -> Object:
+        """Give an object that leaves the selection as it last was in it, with the revision of the change."""
+        assert change.previous is not None, "it was in the selection"
+        obj = dict(change.previous)
+        obj["metadata"] = {**obj["metadata"], "resourceVersion": str(change.revision)}
+        return as_version(self._resource, obj)
 
 
 class Watching:
@@ -89,27 +98,30 @@ class Watching:
         self._reading = reading
 
     @asynccontextmanager
-    async def open(self, resource: Resource, selection: Selection, revision: str) -> AsyncIterator[Watch]:
+    async def open(self, resource: Resource, selection: Selection, options: WatchOptions) -> AsyncIterator[Watch]:
         """Open a watch.
 
         Args:
             resource: What to watch.
             selection: Which of its objects.
-            revision: Give changes after this; empty or ``0``: all objects as they are now come first.
+            options: From where on, and whether all objects as they are now come first.
 
         Raises:
             BadRequest: The selection or the revision cannot be read.
-            Expired: The revision is no longer kept.
+            Expired: The revision is no longer kept, or is not of this store.
+            Timeout: What comes first is wanted as it will be at a revision that this store has not reached.
         """
         matches = matcher_of(resource, selection)
-        if revision and not revision.isdecimal():
-            raise BadRequest(f"resourceVersion {revision!r} is not valid: use that of a list or of an object")
-        since = int(revision or 0)
+        since = revision_in(options.revision)
+        sends_initial = not since if options.sends_initial is None else options.sends_initial
         initial: Sequence[Object] = ()
-        if not since:
-            page = await self._reading.list(resource, selection, 0, "")
+        if sends_initial:
+            wanted = ListOptions(revision=options.revision, match=NOT_OLDER_THAN)
+            page = await self._reading.list(resource, selection, wanted)
             initial, since = page.items, int(page.revision)
-        with self._core.store.watch(resource.name, selection.namespace, since=since) as changes:
+        with self._core.store.watch(
+            resource.name, selection.namespace, since=since or self._core.store.revision
+        ) as changes:
             yield Watch(resource, initial, changes, matches)
 
 

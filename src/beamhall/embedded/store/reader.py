@@ -6,7 +6,7 @@ the file a moment before it is published; whoever must not see it early says whi
 
 import heapq
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -42,6 +42,12 @@ _CHANGES = (
 
 _Row = tuple[str, str, int, bytes]
 """namespace, name, revision, value."""
+
+_ChangeRow = tuple[int, str, str, int, bytes | None, bytes | None]
+"""revision, namespace, name, previous revision, value, previous value."""
+
+CHANGES_BYTES = 4 * 1024 * 1024
+"""How much of the log is read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +172,10 @@ class Reader:
             query = "SELECT resource, namespace, name FROM owners WHERE uid = ? ORDER BY 1, 2, 3"
             return connection.execute(query, (uid,)).fetchall()
 
-    def count(self, resource: str) -> int:
-        """Give the number of objects of a resource."""
+    def counts(self) -> Sequence[tuple[str, str, int]]:
+        """Give the number of objects of each resource in each namespace."""
         with self._connection() as connection:
-            (number,) = connection.execute("SELECT count(*) FROM current WHERE resource = ?", (resource,)).fetchone()
-            return int(number)
+            return connection.execute("SELECT resource, namespace, count(*) FROM current GROUP BY 1, 2").fetchall()
 
     def resources(self) -> Sequence[str]:
         """Give the resources that have objects, in order."""
@@ -180,15 +185,19 @@ class Reader:
     def changes(self, resource: str, namespace: str, since: int, limit: int) -> tuple[Sequence[Change], int]:
         """Give the first changes after a revision, and the revision up to which that is complete.
 
+        There are fewer than ``limit`` also where they are large: at most ``CHANGES_BYTES``, but for the last one.
+
         Raises:
             Expired: Changes since then are no longer kept, or the revision is not of this store.
         """
         scope, arguments = (" AND l.namespace = ?", (namespace,)) if namespace else ("", ())
         with self._snapshot() as (connection, revision, compacted):
             check_kept(since, revision, compacted)
-            rows = connection.execute(_CHANGES.format(scope=scope), (resource, since, *arguments, limit)).fetchall()
+            cursor = connection.execute(_CHANGES.format(scope=scope), (resource, since, *arguments, limit))
+            rows, is_whole = _up_to(cursor, CHANGES_BYTES)
+            cursor.close()
         changes = [Change(resource, row[1], row[2], (row[0], row[4]), (row[3], row[5])) for row in rows]
-        return changes, revision if len(changes) < limit else changes[-1].revision
+        return changes, revision if is_whole and len(changes) < limit else changes[-1].revision
 
 
 def check_kept(wanted: int, revision: int, compacted: int) -> None:
@@ -203,6 +212,18 @@ def check_kept(wanted: int, revision: int, compacted: int) -> None:
         raise Expired(f"too old resource version: {wanted} ({compacted}); list afresh")
     if wanted > revision:
         raise Expired(f"resource version {wanted} is not of this store, which is at {revision}; list afresh")
+
+
+def _up_to(rows: Iterable[_ChangeRow], limit_bytes: int) -> tuple[list[_ChangeRow], bool]:
+    """Take rows until there are so many bytes; tell whether these were all."""
+    taken: list[_ChangeRow] = []
+    size = 0
+    for row in rows:
+        if size >= limit_bytes:
+            return taken, False
+        taken.append(row)
+        size += len(row[4] or b"") + len(row[5] or b"")
+    return taken, True
 
 
 def _scope(wanted: Range) -> tuple[str, tuple[str, ...]]:

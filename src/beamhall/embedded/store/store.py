@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from beamhall.embedded.store.compaction import Compactor, Retention
+from beamhall.embedded.store.counts import Counts
 from beamhall.embedded.store.formats import prepare_file
 from beamhall.embedded.store.lock import FileLock
 from beamhall.embedded.store.reader import Listing, Range, Reader, check_kept
@@ -34,7 +35,7 @@ class Store:
     """Objects by (resource, namespace, name), for one event loop. Made by ``open``, ended by ``close``.
 
     ``resource`` is ``Kind.resource``: ``pods``, ``tfjobs.kubeflow.org``. ``namespace`` is empty for cluster-scoped
-    objects. Lists and counts may be asked for on any thread; all else belongs to the loop that opened the store.
+    objects. Lists may be asked for on any thread; all else belongs to the loop that opened the store.
     """
 
     def __init__(self, path: Path, lock: FileLock, keep: Retention, monotonic: Callable[[], float]) -> None:
@@ -45,6 +46,7 @@ class Store:
         self._reader = Reader(path)
         revision, compacted = self._reader.revisions()
         self._recent = Recent()
+        self._counts = Counts(self._reader.counts())
         self._hub = Hub(self._reader.changes, revision)
         compactor = Compactor(connection, path, compacted, keep, monotonic)
         self._writer = Writer(connection, compactor, revision, deliver=self._deliver_from_thread)
@@ -133,9 +135,9 @@ class Store:
         """Give (resource, namespace, name) of each object with an owner reference to this uid."""
         return self._reader.owned_by(uid)
 
-    def count(self, resource: str) -> int:
-        """Give the number of objects of a resource."""
-        return self._reader.count(resource)
+    def count(self, resource: str, namespace: str = "") -> int:
+        """Give the number of objects of a resource, in one namespace or (empty) in all; costs nothing."""
+        return self._counts.of(resource, namespace)
 
     def resources(self) -> Sequence[str]:
         """Give the resources that have at least one object."""
@@ -241,6 +243,7 @@ class Store:
         for _, outcome in outcomes:
             if isinstance(outcome, Result) and outcome.change is not None:
                 self._recent.take(outcome.change)
+                self._counts.take(outcome.change)
                 self._hub.publish(outcome.change)
         for future, outcome in outcomes:
             if future.done():  # whoever asked was cancelled; the write stands

@@ -1,9 +1,9 @@
 """Following the log: changes, subscriptions, and the hub that feeds them from each commit.
 
-A subscription reads the log while it is behind and is fed from memory once it has caught up. Its queue is bounded: one
-that fills up is left as it is, and the subscription goes on from the log afterwards. So a slow reader costs a bounded
-amount of memory, loses nothing, and is cut off (``Expired``) only when compaction passes it. All of this runs on the
-loop.
+A subscription reads the log while it is behind and is fed from memory once it has caught up. Its queue is bounded, in
+changes and in bytes: one that fills up is left as it is, and the subscription goes on from the log afterwards. So a
+slow reader costs a bounded amount of memory, loses nothing, and is cut off (``Expired``) only when compaction passes
+it. All of this runs on the loop.
 """
 
 import asyncio
@@ -16,6 +16,9 @@ from beamhall.kernel.objects import Object, ReadOnlyObject
 
 QUEUE_LIMIT = 1_000
 """Changes that wait in memory for one slow subscriber before it is sent back to the log."""
+
+QUEUE_LIMIT_BYTES = 4 * 1024 * 1024
+"""The same in bytes of their objects."""
 
 LOG_CHUNK = 256
 """Changes read from the log at once: a few milliseconds of the loop's time."""
@@ -104,6 +107,7 @@ class Subscription:
         self.namespace = namespace
         self._hub = hub
         self._queue: deque[Change] = deque()
+        self._queued_bytes = 0
         self._seen = since  # every change up to here has been queued or does not concern us
         self._is_behind = True
         self._is_closed = False
@@ -121,13 +125,16 @@ class Subscription:
     async def __anext__(self) -> Change:
         if not await self._filled():
             raise StopAsyncIteration
-        return self._queue.popleft()
+        change = self._queue.popleft()
+        self._queued_bytes -= len(change.value)
+        return change
 
     async def batch(self) -> Sequence[Change]:
         """Wait for a change and give all that are at hand; none at all means the end. Raises as iterating does."""
         await self._filled()
         changes = list(self._queue)
         self._queue.clear()
+        self._queued_bytes = 0
         return changes
 
     @property
@@ -150,10 +157,11 @@ class Subscription:
             return
         if self.namespace and change.namespace != self.namespace:
             return
-        if len(self._queue) >= QUEUE_LIMIT:
+        if len(self._queue) >= QUEUE_LIMIT or self._queued_bytes >= QUEUE_LIMIT_BYTES:
             self._is_behind = True
             return
         self._queue.append(change)
+        self._queued_bytes += len(change.value)
         self._seen = change.revision
         self._wake.set()
 
@@ -172,8 +180,10 @@ class Subscription:
     def _read_log(self) -> None:
         changes, complete_to = self._hub.read_log(self.resource, self.namespace, self._seen, LOG_CHUNK)
         self._queue.extend(changes)
+        self._queued_bytes += sum(len(change.value) for change in changes)
         self._seen = max(self._seen, complete_to)
-        self._is_behind = len(changes) == LOG_CHUNK
+        # What was committed and not published yet is in the log already: who has read up to there is not behind.
+        self._is_behind = bool(changes) and complete_to == changes[-1].revision < self._hub.revision
 
 
 class Hub:

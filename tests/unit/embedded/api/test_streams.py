@@ -124,14 +124,16 @@ async def test_tables_name_their_columns_once(app, client):
     assert second["object"]["rows"][0]["cells"][0] == "p"
 
 
-async def test_a_revision_that_is_forgotten_is_410(app, api, client):
+async def test_a_revision_that_is_forgotten_is_an_error_event(app, api, client):
     for number in range(3):
         await client.create(CONFIG_MAP, config_map(f"c{number}"))
     await api.core.store.compact(api.core.store.revision)
     async with request(app, MAPS, "watch=1&resourceVersion=1") as answer:
-        body = json.loads(await answer.chunk() or b"")
-    assert answer.status == 410
-    assert body["reason"] == "Expired"
+        (event,) = await answer.events()
+        assert answer.status == 200
+        assert event["type"] == "ERROR"
+        assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
+        assert await answer.chunk() is None
 
 
 async def test_an_error_on_the_way_is_the_last_event(app, monkeypatch):
