@@ -24,7 +24,6 @@ class Planner:
         plan: The pure function from an object and a view to a plan. A singleton ignores the object.
         watches: Further kinds that the view must hold; a change of one plans its controller's key (singleton: the key).
         singleton: One key for everything, planned whenever any object of ``kind`` or ``watches`` changes.
-        by_namespace: ``kind`` is Namespace; a change of one of ``watches`` plans the namespace that it is in.
         concerns: Further keys that a change of an object of ``watches`` plans, beside that of its controller.
     """
 
@@ -33,5 +32,4 @@ class Planner:
     plan: Callable[[ReadOnlyObject, View], Plan]
     watches: tuple[Kind, ...] = ()
     singleton: bool = False
-    by_namespace: bool = False
     concerns: Concerns | None = None

@@ -50,9 +50,8 @@ class Controller:
 
     @classmethod
     def of(cls, planner: Planner) -> "Controller":
-        """Make the controller of a planner, its watches mapped to controllers, or to namespaces."""
-        keys = by_namespace(planner.kind) if planner.by_namespace else None
-        watches = tuple(Watch(kind, keys) for kind in planner.watches)
+        """Make the controller of a planner, its watches mapped to controllers."""
+        watches = tuple(Watch(kind) for kind in planner.watches)
         return cls(planner.name, planner.kind, planner.plan, watches, planner.singleton, planner.concerns)
 
     @property
@@ -91,11 +90,6 @@ def by_controller(kind: Kind) -> Keys:
         return (Key(kind, namespace_of(obj) if kind.namespaced else "", str(reference.get("name") or "")),)
 
     return keys
-
-
-def by_namespace(kind: Kind) -> Keys:
-    """Concern the namespace that the object is in; ``kind`` is Namespace."""
-    return lambda obj: (Key(kind, "", namespace_of(obj)),)
 
 
 def by_label(kind: Kind, label: str) -> Keys:

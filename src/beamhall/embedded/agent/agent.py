@@ -32,6 +32,7 @@ from beamhall.embedded.agent.limits.running import Running
 from beamhall.embedded.agent.network import Addresses, Names
 from beamhall.embedded.agent.node import HOST_IP, NodeReporter, allocatable_of, node_object, read_machine
 from beamhall.embedded.agent.pods import PodWorker
+from beamhall.embedded.agent.reclaiming import Reclaiming
 from beamhall.embedded.agent.sandbox import Sandboxes
 from beamhall.embedded.agent.security import Service
 from beamhall.embedded.agent.services import Services
@@ -129,6 +130,7 @@ class Agent:
                 tasks.create_task(tools.recorder.run())
                 services = Services(self._client, self._directory, tools.names, tools.recorder, self._stale.set)
                 tasks.create_task(services.run())
+                tasks.create_task(Reclaiming(self._client, tools.roots).run())
                 tasks.create_task(tools.limits.run())
                 tasks.create_task(self._keep_names(tools))
                 tasks.create_task(tools.following.run())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from beamhall.embedded.agent.claims import claim_and_volume
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.facts import Trouble, spec_of
 from beamhall.embedded.agent.following import Reference
@@ -33,7 +34,7 @@ from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import make_volume
 from beamhall.kernel.clock import parse_time
 from beamhall.kernel.errors import ApiError, NotFound
-from beamhall.kernel.kinds import CONFIG_MAP, SECRET, SERVICE_ACCOUNT, Kind
+from beamhall.kernel.kinds import CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET, SERVICE_ACCOUNT, Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, annotations_of, labels_of, name_of, namespace_of, uid_of
 
 _BURST_S = 0.05
@@ -133,6 +134,9 @@ class PodVolumes:
     async def _contents(self, pod: ReadOnlyObject) -> Contents:
         objects: dict[tuple[Kind, str], Object | None] = {}
         for kind, name in sorted(contents_needed(pod), key=str):
+            if kind == PERSISTENT_VOLUME_CLAIM:
+                objects |= await claim_and_volume(self._tools.client, pod, name)
+                continue
             try:
                 found = objects[kind, name] = await self._tools.client.get(kind, name, namespace_of(pod))
                 revision = str(found["metadata"].get("resourceVersion") or "")

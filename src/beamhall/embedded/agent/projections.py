@@ -50,7 +50,7 @@ class Contents:
     """What volumes are made from.
 
     Attributes:
-        objects: ConfigMaps, Secrets and claims by kind and name; None: there is none of that name.
+        objects: ConfigMaps, Secrets, claims and their volumes by kind and name; None: there is none of that name.
         tokens: Tokens of the Pod's service account by what was asked for.
         fields: Fields of the Pod that only the agent knows.
         group: The group that volumes are to belong to; None: the service's.

@@ -31,8 +31,8 @@ from beamhall.embedded.agent.projections import (
 from beamhall.embedded.agent.publishing import publish
 from beamhall.embedded.agent.sandbox import Mount
 from beamhall.embedded.agent.sandbox.child import inside
-from beamhall.kernel.kinds import PERSISTENT_VOLUME_CLAIM
-from beamhall.kernel.objects import ReadOnlyObject, namespace_of
+from beamhall.kernel.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM
+from beamhall.kernel.objects import ReadOnlyObject, name_of, namespace_of, uid_of
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  a tmpfs that every Linux has; directories in it are ours alone (0700)
 
@@ -42,7 +42,7 @@ class Roots:
     """Where volumes may be.
 
     Attributes:
-        claims: ``DIR/volumes``, with a directory per namespace and claim.
+        claims: ``DIR/volumes``, with a directory for each PersistentVolume of ours.
         allow_host_path: Whether ``hostPath`` is served.
     """
 
@@ -57,13 +57,12 @@ def make_volume(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: R
         VolumeError: Something it is made from is missing, or its kind is not served.
     """
     try:
-        path = volume_path(pod, volume, own, roots)
+        path = _place(pod, volume, own, roots)
         if "emptyDir" in volume:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o777 if path.parent == own.volumes else 0o700)
         elif claim := claim_of(pod, volume):
-            _require_claim(pod, claim, contents)
-            path.mkdir(parents=True, exist_ok=True)
+            _link(path, claim_directory(pod, claim, roots, contents))
         elif "hostPath" in volume:
             _check_host_path(volume["hostPath"], path)
             return
@@ -85,18 +84,25 @@ def _files(pod: ReadOnlyObject, volume: Volume, contents: Contents) -> Sequence[
 
 
 def volume_path(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: Roots) -> Path:
-    """Give the file or directory that stands for a volume.
+    """Give the file or directory that stands for a volume that was made.
 
     Raises:
         VolumeError: Its kind is not served, or not allowed.
         ValueError: A name could leave its directory.
+        OSError: It stands for a claim and was not made.
     """
+    place = _place(pod, volume, own, roots)
+    return place.readlink() if claim_of(pod, volume) else place
+
+
+def _place(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: Roots) -> Path:
+    """Give where a volume is made; of a claim, the link that remembers its directory."""
     name = safe_name(str(volume.get("name") or ""))
     if "emptyDir" in volume:
         in_memory = (volume["emptyDir"] or {}).get("medium") == "Memory"
         return memory_root(own.uid) / name if in_memory and _MEMORY.is_dir() else own.volumes / name
-    if claim := claim_of(pod, volume):
-        return roots.claims / safe_name(namespace_of(pod)) / safe_name(claim)
+    if claim_of(pod, volume):
+        return own.volumes / name
     if host := volume.get("hostPath"):
         if not roots.allow_host_path:
             raise VolumeError("hostPath is not allowed on this node; use a persistentVolumeClaim")
@@ -149,10 +155,53 @@ def _is_read_only(volume: Volume) -> bool:
     return is_made_from_objects(volume) or bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
 
 
-def _require_claim(pod: ReadOnlyObject, claim: str, contents: Contents) -> None:
-    if contents.objects.get((PERSISTENT_VOLUME_CLAIM, claim)) is None:
+def claim_directory(pod: ReadOnlyObject, claim: str, roots: Roots, contents: Contents) -> Path:
+    """Give the directory that stands for a claim, as the volume says that is bound to it.
+
+    Raises:
+        VolumeError: The claim or its volume is missing, not bound yet, or of a kind that this node does not serve.
+    """
+    found = contents.objects.get((PERSISTENT_VOLUME_CLAIM, claim))
+    if found is None:
         where = namespace_of(pod)
         raise VolumeError(f'persistentvolumeclaim "{claim}" not found in namespace "{where}"; create it and it is used')
+    name = str((found.get("spec") or {}).get("volumeName") or "")
+    volume = contents.objects.get((PERSISTENT_VOLUME, name)) if name else None
+    if volume is None or ((volume.get("spec") or {}).get("claimRef") or {}).get("uid") != uid_of(found):
+        raise VolumeError(f'persistentvolumeclaim "{claim}" is not bound to a volume yet')
+    directory = directory_of(volume, roots)
+    if directory.is_relative_to(roots.claims):
+        directory.mkdir(parents=True, exist_ok=True)
+    elif not directory.is_dir():
+        raise VolumeError(f'{directory}, where persistentvolume "{name}" lies, is no directory of this machine')
+    return directory
+
+
+def directory_of(volume: ReadOnlyObject, roots: Roots) -> Path:
+    """Give where a PersistentVolume lies: one of ours below ``DIR/volumes``, others where ``hostPath`` says.
+
+    Raises:
+        VolumeError: It is of a kind that this node does not serve, or lies where volumes may not.
+    """
+    spec: Mapping[str, Any] = volume.get("spec") or {}
+    path = str((spec.get("hostPath") or spec.get("local") or {}).get("path") or "")
+    if not path:
+        raise VolumeError(f'persistentvolume "{name_of(volume)}" is no directory (hostPath or local) of this machine')
+    directory = Path(os.path.normpath(roots.claims.parent / path))
+    if not path.startswith("/"):
+        if not directory.is_relative_to(roots.claims):
+            raise VolumeError(f'persistentvolume "{name_of(volume)}" lies outside of this service\'s volumes')
+    elif not roots.allow_host_path:
+        raise VolumeError(f'persistentvolume "{name_of(volume)}" is a hostPath, which is not allowed on this node')
+    return directory
+
+
+def _link(link: Path, directory: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    draft = link.with_name(f".{link.name}.new")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(directory)
+    draft.replace(link)
 
 
 def _check_host_path(host: Mapping[str, Any], path: Path) -> None:

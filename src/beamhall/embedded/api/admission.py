@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from beamhall.embedded.api.core import Admission, Operation
 from beamhall.embedded.api.limits import LimitRanger
+from beamhall.embedded.api.storage import StorageAdmission
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.errors import Forbidden
 from beamhall.kernel.kinds import POD, PRIORITY_CLASS
 
-_SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+"""Classes that every cluster has."""
 
 
 class PodPriority:
@@ -40,8 +42,8 @@ class PodPriority:
             spec.setdefault("priority", 0)
             spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
             return
-        if name in _SYSTEM_PRIORITIES:
-            spec["priority"] = _SYSTEM_PRIORITIES[name]
+        if name in SYSTEM_PRIORITIES:
+            spec["priority"] = SYSTEM_PRIORITIES[name]
             return
         found = self._store.get(PRIORITY_CLASS.resource, "", str(name))
         if found is None:
@@ -55,4 +57,4 @@ class PodPriority:
 
 def standard_admissions(store: Store) -> Sequence[Admission]:
     """Give what is always asked before a write, in order."""
-    return (PodPriority(store), LimitRanger(store))
+    return (PodPriority(store), StorageAdmission(store), LimitRanger(store))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from beamhall.embedded.workloads.accounts import plan_namespace_accounts
 from beamhall.embedded.workloads.aggregation import plan_aggregation
+from beamhall.embedded.workloads.claim_protection import plan_protection, used_claims
 from beamhall.embedded.workloads.claiming import selected_by
 from beamhall.embedded.workloads.claims import plan_claims
 from beamhall.embedded.workloads.crds import pod_group_definition
@@ -13,7 +14,7 @@ from beamhall.embedded.workloads.jobs import plan_job
 from beamhall.embedded.workloads.pod_groups import plan_pod_groups
 from beamhall.embedded.workloads.replica_sets import plan_replica_set
 from beamhall.embedded.workloads.scheduling import plan_scheduling
-from beamhall.embedded.workloads.services import plan_endpoints
+from beamhall.embedded.workloads.services import concerned_services, plan_endpoints
 from beamhall.embedded.workloads.stateful_sets import STATEFUL_WATCHES, plan_stateful_set
 from beamhall.kernel.kinds import (
     CLUSTER_ROLE,
@@ -32,6 +33,7 @@ from beamhall.kernel.kinds import (
     SERVICE,
     SERVICE_ACCOUNT,
     STATEFUL_SET,
+    STORAGE_CLASS,
 )
 from beamhall.kernel.objects import Object
 from beamhall.kernel.planner import Planner
@@ -48,10 +50,9 @@ def workload_planners() -> Sequence[Planner]:
         Planner("replicaset", REPLICA_SET, plan_replica_set, watches=(POD,), concerns=selected_by(REPLICA_SET)),
         Planner("deployment", DEPLOYMENT, plan_deployment, watches=(REPLICA_SET, POD), concerns=concerned_deployments),
         Planner("statefulset", STATEFUL_SET, plan_stateful_set, STATEFUL_WATCHES, concerns=selected_by(STATEFUL_SET)),
-        Planner(
-            "endpoints", NAMESPACE, plan_endpoints, watches=(SERVICE, POD, ENDPOINTS, ENDPOINT_SLICE), by_namespace=True
-        ),
-        Planner("claims", PERSISTENT_VOLUME_CLAIM, plan_claims, watches=(PERSISTENT_VOLUME,), singleton=True),
+        Planner("endpoints", SERVICE, plan_endpoints, (POD, ENDPOINTS, ENDPOINT_SLICE), concerns=concerned_services),
+        Planner("claims", PERSISTENT_VOLUME_CLAIM, plan_claims, (PERSISTENT_VOLUME, STORAGE_CLASS), singleton=True),
+        Planner("claim-protection", PERSISTENT_VOLUME_CLAIM, plan_protection, (POD,), concerns=used_claims),
         Planner("accounts", NAMESPACE, plan_namespace_accounts, watches=(SERVICE_ACCOUNT,)),
     )
 

@@ -1,7 +1,7 @@
 """Endpoints and EndpointSlices: which addresses stand behind each Service.
 
-Planned by namespace, since a Service selects Pods of its own. Services without a selector have the Endpoints that
-somebody else wrote; those are mirrored as slices, which is what a proxy reads. Next: ``slices``.
+Services without a selector have the Endpoints that somebody else wrote; those are mirrored as slices, which is what a
+proxy reads. Next: ``slices``.
 
 Source: Kubernetes API reference, Endpoints v1 core; "Service", sections on headless Services and ready addresses.
 """
@@ -13,6 +13,7 @@ from beamhall.embedded.workloads.slices import slice_actions
 from beamhall.kernel.conditions import is_true
 from beamhall.kernel.kinds import ENDPOINTS, POD, SERVICE
 from beamhall.kernel.objects import (
+    Key,
     Object,
     ReadOnlyObject,
     is_being_deleted,
@@ -30,28 +31,31 @@ from beamhall.kernel.selectors import selector_from_labels
 PortMap = tuple[tuple[tuple[str, Any], ...], ...]
 
 
-def plan_endpoints(namespace: ReadOnlyObject, view: View) -> Plan:
-    """Bring Endpoints and slices of a namespace's Services up to date with the Pods that they select."""
-    actions: list[Action] = []
-    pods: Sequence[ReadOnlyObject] | None = None
-    for service in view.list(SERVICE, name_of(namespace)):
-        spec: Mapping[str, Any] = service.get("spec") or {}
-        if is_being_deleted(service) or spec.get("type") == "ExternalName":
-            continue
-        if not spec.get("selector"):
-            actions += _mirror(service, view)
-            continue
-        if pods is None:
-            pods = [pod for pod in view.list(POD, name_of(namespace)) if _has_address(pod)]
-        subsets = _subsets(service, pods)
-        actions += _endpoints_actions(service, subsets, view)
-        actions += slice_actions(service, subsets or [{}], view)  # one slice says that there is nothing
-    return Plan(actions)
+def plan_endpoints(service: ReadOnlyObject, view: View) -> Plan:
+    """Bring a Service's Endpoints and slices up to date with the Pods that it selects."""
+    spec: Mapping[str, Any] = service.get("spec") or {}
+    if is_being_deleted(service) or spec.get("type") == "ExternalName":
+        return Plan()
+    if not spec.get("selector"):
+        written = view.get(ENDPOINTS, name_of(service), namespace_of(service))
+        return Plan([*slice_actions(service, (written or {}).get("subsets") or (), view)])
+    selector = selector_from_labels(spec["selector"])
+    pods = [pod for pod in view.list(POD, namespace_of(service), selector) if _has_address(pod)]
+    subsets = _subsets(service, pods)
+    slices = slice_actions(service, subsets or [{}], view)  # one slice says that there is nothing
+    return Plan([*_endpoints_actions(service, subsets, view), *slices])
 
 
-def _mirror(service: ReadOnlyObject, view: View) -> Iterable[Action]:
-    written = view.get(ENDPOINTS, name_of(service), namespace_of(service))
-    return slice_actions(service, (written or {}).get("subsets") or (), view)
+def concerned_services(obj: ReadOnlyObject, view: View) -> Iterable[Key]:
+    """Give the Services that a Pod may stand behind, or the one that Endpoints belong to."""
+    namespace, labels = namespace_of(obj), labels_of(obj)
+    if obj.get("kind") == ENDPOINTS.kind:
+        yield Key(SERVICE, namespace, name_of(obj))
+    elif labels:
+        for service in view.list(SERVICE, namespace):
+            selector: Mapping[str, Any] = (service.get("spec") or {}).get("selector") or {}
+            if selector and selector.items() <= labels.items():
+                yield key_of(SERVICE, service)
 
 
 def _endpoints_actions(service: ReadOnlyObject, subsets: Sequence[Object], view: View) -> Iterator[Action]:
@@ -82,13 +86,10 @@ def _endpoints(service: ReadOnlyObject, subsets: Sequence[Object]) -> Object:
 
 
 def _subsets(service: ReadOnlyObject, pods: Sequence[ReadOnlyObject]) -> list[Object]:
-    """Group the selected Pods by the port numbers that the Service's ports mean for them."""
+    """Group its Pods by the port numbers that the Service's ports mean for them."""
     spec: Mapping[str, Any] = service["spec"]
-    selector = selector_from_labels(spec["selector"])
     groups: dict[PortMap, dict[str, list[Object]]] = {}
     for pod in pods:
-        if not selector.matches(labels_of(pod)):
-            continue
         is_ready = is_true(pod, "Ready") and not is_being_deleted(pod)
         field = "addresses" if is_ready or spec.get("publishNotReadyAddresses") else "notReadyAddresses"
         groups.setdefault(_ports(spec, pod), {}).setdefault(field, []).append(_address(pod))

@@ -12,7 +12,16 @@ from beamhall.client.protocol import LogOptions
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.logs import PodLogs
 from beamhall.kernel.errors import BadRequest, InternalError
-from beamhall.kernel.kinds import CONFIG_MAP, LEASE, NODE, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE
+from beamhall.kernel.kinds import (
+    CONFIG_MAP,
+    LEASE,
+    NODE,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    SECRET,
+    SERVICE,
+)
 from tests.unit.embedded.agent.conftest import pod_of, running
 
 
@@ -275,8 +284,16 @@ async def test_a_missing_config_map_is_waited_for(agent, cluster):
     assert await log_of(agent, pod) == "7\n"
 
 
+async def bound_claim(cluster):
+    reference = {"name": "data", "namespace": "default", "uid": "claim"}
+    spec = {"hostPath": {"path": "volumes/default/data"}, "claimRef": reference}
+    await cluster.create(PERSISTENT_VOLUME, {"metadata": {"name": "v"}, "spec": spec})
+    claim = {"metadata": {"name": "data", "uid": "claim"}, "spec": {"volumeName": "v"}}
+    await cluster.create(PERSISTENT_VOLUME_CLAIM, claim)
+
+
 async def test_volumes_are_shared_and_claims_survive(agent, cluster, tmp_path):
-    await cluster.create(PERSISTENT_VOLUME_CLAIM, {"metadata": {"name": "data"}, "spec": {}})
+    await bound_claim(cluster)
     await cluster.create(SECRET, {"metadata": {"name": "s"}, "data": {"key": "c2VjcmV0"}})
     spec = pod_of("one", "cat /shared/x /secret/key > /data/sub/out; stat -Lc %a /secret/key")
     spec["spec"]["volumes"] = [
@@ -309,7 +326,7 @@ async def test_a_missing_claim_keeps_the_pod_pending(agent, cluster):
     (event,) = await cluster.until(lambda: cluster.events("one", "FailedMount"))
     assert 'persistentvolumeclaim "data" not found' in event["message"]
     assert cluster.pod("one")["status"]["phase"] == "Pending"
-    await cluster.create(PERSISTENT_VOLUME_CLAIM, {"metadata": {"name": "data"}, "spec": {}})
+    await bound_claim(cluster)
     await cluster.phase("one", "Succeeded")
 
 

@@ -11,12 +11,32 @@ from beamhall.embedded.agent.publishing import publish
 from beamhall.embedded.agent.sandbox.child.inside import open_within
 from beamhall.embedded.agent.storage import overgrown, size_limits
 from beamhall.embedded.agent.volumes import Roots, make_volume, memory_root, mounts_of, remove_memory, volume_path
-from beamhall.kernel.kinds import CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET
+from beamhall.kernel.kinds import CONFIG_MAP, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, SECRET
 
 MAP = {"kind": "ConfigMap", "data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\xff").decode()}}
 KEY = {"kind": "Secret", "data": {"k": base64.b64encode(b"s3").decode()}}
+
+
+def bound(claim, *, uid="c", **source):
+    """Give a claim and the volume that it is bound to."""
+    volume = {"metadata": {"name": f"v-{claim}"}, "spec": {"claimRef": {"uid": uid}, **source}}
+    return {
+        (PERSISTENT_VOLUME_CLAIM, claim): {"metadata": {"uid": "c"}, "spec": {"volumeName": f"v-{claim}"}},
+        (PERSISTENT_VOLUME, f"v-{claim}"): volume,
+    }
+
+
 CONTENTS = Contents(
-    {(CONFIG_MAP, "m"): MAP, (SECRET, "s"): KEY, (CONFIG_MAP, "no"): None},
+    {
+        (CONFIG_MAP, "m"): MAP,
+        (SECRET, "s"): KEY,
+        (CONFIG_MAP, "no"): None,
+        (PERSISTENT_VOLUME_CLAIM, "unbound"): {"spec": {}},
+        **bound("stolen", uid="another's", hostPath={"path": "claims/other/data"}),
+        **bound("outside", hostPath={"path": "claims/../tls"}),
+        **bound("host", hostPath={"path": "/etc"}),
+        **bound("nfs", nfs={"server": "x"}),
+    },
     {TokenSpec("", 3600): "t0", TokenSpec("vault", 600): "t1"},
     {"status.podIP": "127.1.1.1"},
 )
@@ -79,7 +99,11 @@ def test_files_of(volume, expected):
         ({"configMap": {"name": "m", "items": [{"key": "z", "path": "z"}]}}, "references non-existent key: z"),
         ({"configMap": {"name": "m", "items": [{"key": "a", "path": "../z"}]}}, 'must be relative and without ".."'),
         ({"persistentVolumeClaim": {"claimName": "data"}}, 'persistentvolumeclaim "data" not found'),
-        ({"persistentVolumeClaim": {"claimName": "../../etc"}}, "cannot be used as a name"),
+        ({"persistentVolumeClaim": {"claimName": "unbound"}}, 'persistentvolumeclaim "unbound" is not bound'),
+        ({"persistentVolumeClaim": {"claimName": "stolen"}}, 'persistentvolumeclaim "stolen" is not bound'),
+        ({"persistentVolumeClaim": {"claimName": "outside"}}, "lies outside of this service's volumes"),
+        ({"persistentVolumeClaim": {"claimName": "host"}}, "is a hostPath, which is not allowed on this node"),
+        ({"persistentVolumeClaim": {"claimName": "nfs"}}, "is no directory"),
         ({"hostPath": {"path": "/etc"}}, "hostPath is not allowed"),
         ({"nfs": {"server": "x"}}, "nfs is not supported on this node; use one of: emptyDir"),
     ],
@@ -102,7 +126,7 @@ def test_what_is_needed():
 
 def test_made_volumes_stand_on_disk(tmp_path):
     own, roots = PodDirectory(tmp_path / "pods", "uid-1"), Roots(tmp_path / "claims", True)
-    contents = Contents({(SECRET, "s"): KEY, (PERSISTENT_VOLUME_CLAIM, "d"): {}})
+    contents = Contents({(SECRET, "s"): KEY, **bound("d", hostPath={"path": "claims/ns/d"})})
     volumes = (
         {"name": "s", "secret": {"secretName": "s"}},
         {"name": "d", "persistentVolumeClaim": {"claimName": "d"}},
@@ -128,8 +152,8 @@ def mounted(tmp_path, variables=None, **mount):
     own, roots = PodDirectory(tmp_path / "pods", "uid-1"), Roots(tmp_path / "claims", False)
     volume = {"name": "v", "persistentVolumeClaim": {"claimName": "d"}}
     subject = pod(volume, mounts=[{"name": "v", "mountPath": "/data"} | mount])
+    make_volume(subject, volume, own, roots, Contents(bound("d", hostPath={"path": "claims/ns/d"})))
     root = volume_path(subject, volume, own, roots)
-    root.mkdir(parents=True, exist_ok=True)
     (entry,) = mounts_of(subject, subject["spec"]["containers"][0], own, roots, variables or {})
     return entry, root
 

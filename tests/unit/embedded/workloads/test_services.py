@@ -4,11 +4,9 @@ from typing import Any
 
 import pytest
 
-from beamhall.embedded.workloads.services import plan_endpoints
+from beamhall.embedded.workloads.services import concerned_services, plan_endpoints
 from beamhall.kernel.kinds import ENDPOINT_SLICE, ENDPOINTS, POD, SERVICE
 from tests.planning import World
-
-NAMESPACE = {"metadata": {"name": "ns"}}
 
 
 def _service(**spec: Any) -> dict[str, Any]:
@@ -29,9 +27,14 @@ def _pod(name: str, ip: str = "127.0.0.2", *, ready: bool = True, **more: Any) -
     }
 
 
+def _plan(world: World) -> None:
+    (service,) = world.list(SERVICE)
+    world.carry_out(plan_endpoints(service, world))
+    assert plan_endpoints(service, world).actions == []
+
+
 def _subsets(world: World) -> Any:
-    world.carry_out(plan_endpoints(NAMESPACE, world))
-    assert plan_endpoints(NAMESPACE, world).actions == []
+    _plan(world)
     (endpoints,) = world.list(ENDPOINTS)
     return endpoints["subsets"]
 
@@ -76,12 +79,12 @@ def test_pods_that_serve_nothing(pod: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("spec", [{"selector": {}}, {"type": "ExternalName"}])
 def test_services_whose_endpoints_are_not_ours(spec: dict[str, Any]) -> None:
-    assert plan_endpoints(NAMESPACE, World((SERVICE, _service(**spec)), (POD, _pod("p")))).actions == []
+    world = World((SERVICE, _service(**spec)), (POD, _pod("p")))
+    assert plan_endpoints(world.list(SERVICE)[0], world).actions in ([], ())
 
 
 def _slices(world: World) -> list[Any]:
-    world.carry_out(plan_endpoints(NAMESPACE, world))
-    assert plan_endpoints(NAMESPACE, world).actions == []
+    _plan(world)
     return list(world.list(ENDPOINT_SLICE))
 
 
@@ -127,6 +130,12 @@ def test_endpoints_that_somebody_wrote_are_mirrored() -> None:
     assert len(world.list(ENDPOINTS)) == 1
 
 
-def test_services_of_other_namespaces_are_left_alone() -> None:
-    world = World((SERVICE, _service()), (POD, _pod("p")))
-    assert plan_endpoints({"metadata": {"name": "other"}}, world).actions == []
+def test_a_pod_concerns_the_services_that_select_it_and_endpoints_their_own() -> None:
+    world = World(
+        (SERVICE, _service()),
+        (SERVICE, _service(selector={"app": "b"}) | {"metadata": {"name": "t", "namespace": "ns"}}),
+    )
+    assert [key.name for key in concerned_services(_pod("p"), world)] == ["s"]
+    assert [key.name for key in concerned_services(_pod("p", labels={}), world)] == []
+    other = {"kind": "Endpoints", "metadata": {"name": "mine", "namespace": "ns"}}
+    assert [key.name for key in concerned_services(other, world)] == ["mine"]
