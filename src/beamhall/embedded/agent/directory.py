@@ -7,6 +7,7 @@
                    .home/                HOME
                    .tmp-<container>/     TMPDIR
                    .message-<container>-<n>  what run number n says at its end
+                   .unwell-<container>-<n>   run number n was ended because a probe or a hook of it failed
                    .work-<container>/    where a container works that states no directory
                    <container>/<n>/      run number n, owned by ``sandbox``
                    <container>/history.json   how many runs in a row ended quickly
@@ -151,9 +152,21 @@ class PodDirectory:
         """Give the file in which a run may leave a message about its end."""
         return self.path / f".message-{safe_name(container)}-{number}"
 
+    def mark_unwell(self, container: str, number: int) -> None:
+        """Keep that a run is ended because a probe or a hook of it failed."""
+        self._unwell(container, number).touch()
+
+    def was_unwell(self, container: str, number: int) -> bool:
+        """Tell whether ``mark_unwell`` was called for a run."""
+        return self._unwell(container, number).exists()
+
+    def _unwell(self, container: str, number: int) -> Path:
+        return self.path / f".unwell-{safe_name(container)}-{number}"
+
     def drop_attempt(self, container: str, number: int) -> None:
         """Remove an old run with its log and its message."""
         self.message(container, number).unlink(missing_ok=True)
+        self._unwell(container, number).unlink(missing_ok=True)
         shutil.rmtree(self.path / safe_name(container) / str(number), ignore_errors=True)
 
     def remove(self) -> None:

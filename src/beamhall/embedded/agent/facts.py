@@ -33,11 +33,19 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run of a container; a restart is the next one. Numbers start at 0 and are the restart count."""
+    """One run of a container; a restart is the next one.
+
+    Attributes:
+        number: 0 for the first; it is the restart count.
+        started_at: When its program started.
+        exit: How it ended.
+        was_unwell: Whether it was ended because a probe or a hook of it failed; then its exit code tells nothing.
+    """
 
     number: int
     started_at: datetime
     exit: Exit | None = None
+    was_unwell: bool = False
 
     def was_quick(self, reset_s: float) -> bool:
         """Tell whether it ended before it had run long enough to start over with the back-off."""

@@ -165,7 +165,7 @@ def standing(pod: ReadOnlyObject, container: Container, facts: ContainerFacts) -
     is_init = any(container["name"] == other["name"] for other in init_containers(pod))
     if is_init:
         policy = "Always" if is_sidecar(container) else ("OnFailure" if policy == "Always" else policy)
-    if policy == "Always" or (policy == "OnFailure" and last.exit.code != 0):
+    if policy == "Always" or (policy == "OnFailure" and (last.exit.code != 0 or last.was_unwell)):
         return "restarting"
     return "succeeded" if last.exit.code == 0 else "failed"
 

@@ -261,6 +261,7 @@ class PodWorker:
             case PrepareVolumes():
                 await self._prepare_volumes()
             case CallPreStop(name, until, why):
+                self._note_health(name, why)
                 self._say_killing(name, why)
                 self._care.begin_pre_stop(self._tasks, name, until)
             case Terminate(name, kill_at, why):
@@ -360,12 +361,17 @@ class PodWorker:
         if ending.reason == "DeadlineExceeded":
             self._tools.recorder.normal(self.pod, "DeadlineExceeded", ending.message)
 
+    def _note_health(self, name: str, why: str) -> None:
+        if why:
+            self._runs.mark_unwell(name)
+
     def _say_killing(self, name: str, why: str) -> None:
         if self._facts.gone_at is None:
             self._tools.recorder.normal(self.pod, "Killing", why or f"Stopping container {name}", container=name)
 
     def _terminate(self, name: str, kill_at: datetime, why: str) -> None:
         assert self._tasks is not None
+        self._note_health(name, why)
         hook, grace_s = self._care.pre_stop(name), (kill_at - self._tools.clock.now()).total_seconds()
         if name not in self._facts.terminating:
             if hook is None or hook.until is None:

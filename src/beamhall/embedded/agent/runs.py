@@ -59,6 +59,7 @@ class Run:
         sandbox: Its processes.
         seen_at: When it was first seen.
         words: Where its message is found once it has ended.
+        is_unwell: Whether it is ended because a probe or a hook of it failed.
         was_attached: Whether a client has been attached to it since this service began.
     """
 
@@ -67,6 +68,7 @@ class Run:
     seen_at: datetime
     words: Words
     _last_words: str | None = None
+    is_unwell: bool = False
     was_attached: bool = False
     _listeners: list[Callable[[], None]] = field(default_factory=list)
 
@@ -98,7 +100,7 @@ class Run:
         started_at = end.started_at or self.sandbox.started_at or end.finished_at
         reason = "" if end.reason in ("Completed", "Error") else end.reason
         fact = Exit(end.code, end.finished_at, end.signal or 0, reason, end.message or self._message(end.code))
-        return Attempt(self.number, started_at, fact)
+        return Attempt(self.number, started_at, fact, self.is_unwell)
 
 
 class Runs:
@@ -137,7 +139,7 @@ class Runs:
             for number in self._own.attempts(name)[-_KEPT:]:
                 sandbox = await self._sandboxes.adopt(self._own.attempt(name, number))
                 if sandbox is not None:
-                    self._add(name, number, sandbox)
+                    self._add(name, number, sandbox).is_unwell = self._own.was_unwell(name, number)
             self._quick_ends_before[name] = self._own.quick_ends(name)
 
     async def launch(self, name: str, number: int, spec: ContainerSpec) -> Run:
@@ -159,6 +161,13 @@ class Runs:
         if sandbox is None:
             raise StartFailed("service", f"the directory {spec.directory} is claimed but holds no container")
         return self._add(name, number, sandbox)
+
+    def mark_unwell(self, name: str) -> None:
+        """Note that the newest run of a container is ended because a probe or a hook of it failed."""
+        run = self._runs[name][-1]
+        if not run.is_unwell:
+            self._own.mark_unwell(name, run.number)
+            run.is_unwell = True
 
     def of(self, name: str) -> Sequence[Run]:
         """Give the runs of a container that are kept, oldest first."""

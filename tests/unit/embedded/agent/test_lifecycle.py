@@ -145,6 +145,11 @@ CASES = {
         pod("Never"), facts(main=unwell(None, failure=Failure("failed liveness probe"))), 5,
         [Terminate("main", at(35), "Container main failed liveness probe")], None,
     ),
+    "and it is restarted whatever its exit code": (
+        pod("OnFailure"),
+        facts(main=replace(container(0), attempts=(replace(container(0).attempts[0], was_unwell=True),))), 5,
+        [Start("main", 1)], None,
+    ),
     "a deletion is no matter of health": (
         pod(deleted_at=30), facts(main=unwell(None, failure=Failure("failed liveness probe", 1))), 5,
         [Terminate("main", at(31))], None,

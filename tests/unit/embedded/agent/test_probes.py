@@ -92,6 +92,15 @@ async def test_a_container_that_is_not_alive_is_restarted(agent, cluster):
     assert await said(cluster, "one", "Unhealthy") == ["Liveness probe failed: "]
 
 
+async def test_a_clean_exit_after_a_failed_probe_is_no_success(cluster, catalog, settings, tmp_path):
+    async with running(cluster, catalog, tmp_path, settings):
+        script = 'trap "exit 0" TERM; test -e $HOME/ran && exit 0; touch $HOME/ran; while :; do sleep 0.05; done'
+        await cluster.create(POD, probed("one", script, "OnFailure", livenessProbe=sh("! test -e $HOME/ran")))
+        pod = await cluster.phase("one", "Succeeded")
+        assert main_of(pod)["restartCount"] == 1
+        assert main_of(pod)["lastState"]["terminated"]["exitCode"] == 0
+
+
 async def test_startup_comes_before_the_other_probes(agent, cluster):
     probes = {
         "startupProbe": sh("test -e started") | {"failureThreshold": 1000},
