@@ -9,7 +9,7 @@ Source: Kubernetes ``pkg/kubelet/volumemanager``, ``pkg/kubelet/token``, ``pkg/k
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +22,7 @@ from beamhall.embedded.agent.node import HOST_IP
 from beamhall.embedded.agent.projections import (
     Contents,
     TokenSpec,
+    Volume,
     VolumeError,
     contents_needed,
     is_made_from_objects,
@@ -77,7 +78,7 @@ class PodVolumes:
     async def prepare(self) -> bool:
         """Make them stand. False, with ``trouble`` set and told, where that cannot be done now."""
         try:
-            await self._make()
+            await self._make(volumes_of(self._pod()))
         except (VolumeError, ApiError) as error:
             failures = self.trouble.failures + 1 if self.trouble is not None else 1
             retry_at = self._tools.clock.now() + timedelta(seconds=self._tools.settings.retry.delay_s(failures))
@@ -121,19 +122,19 @@ class PodVolumes:
 
     # -- making
 
-    async def _make(self) -> None:
+    async def _make(self, volumes: Sequence[Volume]) -> None:
         pod = self._pod()
         self._fields = _shown_fields(pod)
-        contents = await self._contents(pod)
-        await asyncio.to_thread(self._make_all, pod, contents)
+        contents = await self._contents(pod, volumes)
+        await asyncio.to_thread(self._make_all, pod, volumes, contents)
 
-    def _make_all(self, pod: ReadOnlyObject, contents: Contents) -> None:
-        for volume in volumes_of(pod):
+    def _make_all(self, pod: ReadOnlyObject, volumes: Sequence[Volume], contents: Contents) -> None:
+        for volume in volumes:
             make_volume(pod, volume, self._own, self._tools.roots, contents)
 
-    async def _contents(self, pod: ReadOnlyObject) -> Contents:
+    async def _contents(self, pod: ReadOnlyObject, volumes: Sequence[Volume]) -> Contents:
         objects: dict[tuple[Kind, str], Object | None] = {}
-        for kind, name in sorted(contents_needed(pod), key=str):
+        for kind, name in sorted(contents_needed(pod, volumes), key=str):
             if kind == PERSISTENT_VOLUME_CLAIM:
                 objects |= await claim_and_volume(self._tools.client, pod, name)
                 continue
@@ -172,7 +173,8 @@ class PodVolumes:
 
     def _references(self) -> list[Reference]:
         pod = self._pod()
-        return [(k, namespace_of(pod), name) for k, name in contents_needed(pod) if k in (CONFIG_MAP, SECRET)]
+        needed = contents_needed(pod, volumes_of(pod))
+        return [(k, namespace_of(pod), name) for k, name in needed if k in (CONFIG_MAP, SECRET)]
 
     def _listener(self, reference: Reference) -> Callable[[str], None]:
         def listen(revision: str) -> None:
@@ -190,7 +192,7 @@ class PodVolumes:
             self._stale.clear()
             delay_s = 0.0
             try:
-                await self._make()
+                await self._make([volume for volume in volumes_of(self._pod()) if is_made_from_objects(volume)])
             except VolumeError as error:  # what was there stays; a change of the object mends it
                 self._tell(error)
             except (ApiError, OSError):

@@ -69,10 +69,10 @@ def volumes_of(pod: ReadOnlyObject) -> Sequence[Volume]:
     return spec_of(pod).get("volumes") or ()
 
 
-def contents_needed(pod: ReadOnlyObject) -> frozenset[tuple[Kind, str]]:
-    """Give which objects must be read to make the Pod's volumes."""
+def contents_needed(pod: ReadOnlyObject, volumes: Sequence[Volume]) -> frozenset[tuple[Kind, str]]:
+    """Give which objects must be read to make some of the Pod's volumes."""
     needed: set[tuple[Kind, str]] = set()
-    for volume in volumes_of(pod):
+    for volume in volumes:
         if claim := claim_of(pod, volume):
             needed.add((PERSISTENT_VOLUME_CLAIM, claim))
         for source in sources_of(volume):

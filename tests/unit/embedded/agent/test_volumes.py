@@ -121,7 +121,7 @@ def test_what_is_needed():
         {"name": "c", "persistentVolumeClaim": {"claimName": "d"}},
         {"name": "d", "emptyDir": {}},
     )
-    assert contents_needed(pod(*volumes)) == {(CONFIG_MAP, "m"), (SECRET, "s"), (PERSISTENT_VOLUME_CLAIM, "d")}
+    assert contents_needed(pod(*volumes), volumes) == {(CONFIG_MAP, "m"), (SECRET, "s"), (PERSISTENT_VOLUME_CLAIM, "d")}
 
 
 def test_made_volumes_stand_on_disk(tmp_path):
