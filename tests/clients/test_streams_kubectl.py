@@ -1,4 +1,4 @@
-"""The real `kubectl` in Pods: exec, attach, cp, port-forward, run -it."""
+"""The real `kubectl` in Pods: exec, attach, cp, port-forward, run -it, logs."""
 
 import fcntl
 import hashlib
@@ -220,6 +220,55 @@ def test_run_in_a_terminal(service: ServiceProcess) -> None:
     terminal.type("raise SystemExit(6)\n")
     assert terminal.end() == 6
     assert b'pod "python" deleted' in terminal.output
+
+
+TALK = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: talk, labels: {{app: talk}}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  initContainers:
+  - {{name: init, image: {IMAGE}, command: [sh, -c, echo from init]}}
+  containers:
+  - name: one
+    image: {IMAGE}
+    command: [sh, -c, "echo 1; echo 2; echo 3; until [ -e WORK/go ]; do sleep 0.05; done; echo 4; exec sleep 600"]
+  - {{name: two, image: {IMAGE}, command: [sh, -c, "echo out; echo err >&2; exit 1"]}}
+"""
+
+
+def test_logs_are_chosen_as_kubectl_asks(service: ServiceProcess) -> None:
+    work = service.data.with_name("work")
+    service.kubectl("apply", "-f", "-", stdin=TALK.replace("WORK", str(work)))
+
+    def logs(*args: str) -> list[str]:
+        return sorted(service.kubectl("logs", *args, check=False).splitlines())
+
+    wait_for("a restart", lambda: "err" in logs("talk", "-c", "two", "--previous"))
+    wait_for("the first lines", lambda: "3" in logs("talk", "-c", "one"))
+    assert logs("talk", "-c", "two", "--previous") == ["err", "out"]
+    assert logs("talk", "-c", "one", "--tail=2") == ["2", "3"]
+    assert logs("talk", "-c", "one", "--since-time=2100-01-01T00:00:00Z") == []
+    assert [line[:4].isdecimal() and line[-2:] for line in logs("talk", "-c", "one", "--timestamps")] == [
+        " 1",
+        " 2",
+        " 3",
+    ]
+    every = ["[pod/talk/init] from init", "[pod/talk/one] 3", "[pod/talk/two] err"]
+    assert logs("-l", "app=talk", "--all-containers", "--prefix", "--tail=1") == every
+    assert logs("talk", "-c", "one", "--previous") == [
+        'Error from server (BadRequest): previous terminated container "one" in pod "talk" not found'
+    ]
+    command = ["kubectl", "--kubeconfig", str(service.kubeconfig), "logs", "-f", "talk", "-c", "one", "--tail=1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as kubectl:
+        assert kubectl.stdout is not None
+        assert kubectl.stdout.readline() == "3\n"
+        (work / "go").touch()
+        assert kubectl.stdout.readline() == "4\n"
+        service.kubectl("delete", "pod", "talk", "--wait=false")
+        assert kubectl.stdout.read() == ""
+    assert kubectl.returncode == 0
 
 
 class Forward:

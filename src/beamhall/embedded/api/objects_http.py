@@ -13,7 +13,6 @@ from beamhall.embedded.api.applying import check_manager, force_refused
 from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
 from beamhall.embedded.api.list_parameters import read_list_options
-from beamhall.embedded.api.remote.upgrades import refuse_without_upgrade
 from beamhall.embedded.api.replies import PLAIN, Accepted, Reply, Stream, accepted_of, reply
 from beamhall.embedded.api.requests import Address, Request, decode_json, decode_yaml
 from beamhall.embedded.api.resources import Resource
@@ -194,7 +193,9 @@ class Objects:
             case ("log", "GET") if resource.kind == POD:
                 return log_stream(self._api, request, user, *where)
             case ("exec" | "attach" | "portforward", "GET" | "POST"):
-                refuse_without_upgrade(self._api, request, user, address)
+                from beamhall.embedded.api.remote import upgrades  # noqa: PLC0415  as in ``http``: most never see one
+
+                upgrades.refuse_without_upgrade(self._api, request, user, address)
             case (_, "POST"):
                 return await self._create_in(request, user, address, resource)
             case ("finalize", "PUT"):
