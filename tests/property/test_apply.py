@@ -179,7 +179,7 @@ def flat(obj: Object) -> dict[Path, str]:
     return {
         path: json.dumps(_value_at(obj, path))
         for path in members(set_fields(obj, SHAPE))
-        if not isinstance(_value_at(obj, path), dict) or not _value_at(obj, path)
+        if not isinstance(_value_at(obj, path), dict)
     }
 
 
