@@ -11,7 +11,7 @@ from typing import Any
 from beamhall.embedded.api.custom_rules import CustomRules
 from beamhall.embedded.api.jsonpath import JsonPath
 from beamhall.embedded.api.resources import Resource, ScalePaths
-from beamhall.embedded.api.schema_form import schema_problems
+from beamhall.embedded.api.schema_form import has_expressions, schema_problems
 from beamhall.kernel.errors import Cause
 from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted
@@ -138,7 +138,12 @@ def _version_problems(version: Mapping[str, Any], path: str) -> list[Cause]:
     elif not isinstance(schema, dict) or schema.get("type") != "object":
         found.append(_invalid(f"{path}.schema.openAPIV3Schema.type", 'must be "object" at the root'))
     else:
-        found.extend(schema_problems(schema, f"{path}.schema.openAPIV3Schema"))
+        problems = list(schema_problems(schema, f"{path}.schema.openAPIV3Schema"))
+        if not problems and has_expressions(schema):
+            from beamhall.embedded.api.expressions.rules import rule_problems  # noqa: PLC0415  CEL: few need it
+
+            problems = list(rule_problems(schema, f"{path}.schema.openAPIV3Schema"))
+        found.extend(problems)
     for number, column in enumerate(version.get("additionalPrinterColumns") or ()):
         here = f"{path}.additionalPrinterColumns[{number}]"
         found.extend(_required(f"{here}.{field}") for field in ("name", "type") if not column.get(field))

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from beamhall.embedded.api.builtin.durations import age
 from beamhall.embedded.api.builtin.metadata_validation import validate_metadata
 from beamhall.embedded.api.jsonpath import JsonPath
 from beamhall.embedded.api.resources import Check
+from beamhall.embedded.api.schema_form import has_expressions
 from beamhall.kernel.errors import Cause
 from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of
@@ -21,6 +22,14 @@ _NAME_COLUMN = {
     "description": "Name must be unique within a namespace.",
     "priority": 0,
 }
+
+
+class ExpressionRules(Protocol):
+    """What a schema's expressions say of an object; ``expressions.rules`` has them."""
+
+    def causes(self, obj: ReadOnlyObject, old: ReadOnlyObject | None) -> Sequence[Cause]:
+        """Give what they say against an object that fits the schema."""
+        ...
 
 
 class CustomRules:
@@ -40,6 +49,8 @@ class CustomRules:
         self._document = schema
         self._schema = Schema(schema)
         self._prunes = prunes
+        self._has_expressions = has_expressions(schema)
+        self._expressions: ExpressionRules | None = None
         chosen = columns or (_AGE,)
         self._columns = [_NAME_COLUMN, *(_column(column) for column in chosen)]
         self._paths = [(JsonPath(str(column["jsonPath"])), column.get("type") == "date") for column in chosen]
@@ -60,15 +71,26 @@ class CustomRules:
 
     def validate_create(self, obj: ReadOnlyObject) -> Sequence[Cause]:
         """Find what is wrong with the metadata, and where an object does not fit the schema."""
-        return [*validate_metadata(self._kind, obj), *self._schema.validate(obj)]
+        return [*validate_metadata(self._kind, obj), *self._validate(obj, None)]
 
     def validate_update(self, obj: ReadOnlyObject, old: ReadOnlyObject) -> Sequence[Cause]:
         """Find what is wrong with the metadata, and where a changed object does not fit the schema."""
-        return [*validate_metadata(self._kind, obj), *self._schema.validate(obj)]
+        return [*validate_metadata(self._kind, obj), *self._validate(obj, old)]
 
     def validate_status(self, obj: ReadOnlyObject, old: ReadOnlyObject) -> Sequence[Cause]:
         """Find where an object with a changed status does not fit the schema."""
-        return self._schema.validate(obj)
+        return self._validate(obj, old)
+
+    def _validate(self, obj: ReadOnlyObject, old: ReadOnlyObject | None) -> Sequence[Cause]:
+        """Hold an object against the schema, and where it fits against the schema's expressions."""
+        causes = self._schema.validate(obj)
+        if causes or not self._has_expressions:
+            return causes
+        if self._expressions is None:
+            from beamhall.embedded.api.expressions.rules import Rules  # noqa: PLC0415  CEL costs 10 MiB; few need it
+
+            self._expressions = Rules(self._document)
+        return self._expressions.causes(obj, old)
 
     def schema(self) -> Mapping[str, Any]:
         """Give the structural schema."""

@@ -13,6 +13,8 @@ from beamhall.kernel.errors import Cause
 _TYPES = ("object", "array", "string", "integer", "number", "boolean")
 _DEPTH_LIMIT = 100
 
+EXPRESSIONS = "x-kubernetes-validations"
+
 _TEXTS = ("type", "format", "pattern", "description", "title", "x-kubernetes-list-type", "x-kubernetes-map-type")
 _NUMBERS = ("minimum", "maximum", "multipleOf")
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
@@ -111,6 +113,13 @@ def _combined_problems(schema: Mapping[str, Any], path: str, depth: int) -> Iter
             yield from _problems(part, f"{path}.{name}[{number}]", is_typed=False, depth=depth)
     if schema.get("not") is not None:
         yield from _problems(schema["not"], f"{path}.not", is_typed=False, depth=depth)
+
+
+def has_expressions(schema: Any) -> bool:
+    """Tell whether a schema has rules in CEL anywhere."""
+    if isinstance(schema, Mapping):
+        return EXPRESSIONS in schema or any(has_expressions(inner) for inner in schema.values())
+    return isinstance(schema, list) and any(has_expressions(inner) for inner in schema)
 
 
 def _is_texts(value: Any) -> bool:
