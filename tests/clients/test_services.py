@@ -67,6 +67,7 @@ def test_a_service_is_one_address_for_many_pods(service: ServiceProcess, tmp_pat
     service.kubectl("create", "-f", "-", stdin=pod("client", CLIENT))
     service.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/client", "--timeout=60s")
     assert service.kubectl("logs", "client").split() == ["a", "b"]
+    assert ":8080" in service.kubectl("describe", "service", "who")
     assert "8080" in service.kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=who")
 
     service.kubectl("patch", "service", "who", "-p", '{"spec": {"type": "NodePort"}}')

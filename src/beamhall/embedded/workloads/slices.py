@@ -46,7 +46,8 @@ def slice_actions(service: ReadOnlyObject, subsets: Sequence[Any], view: View) -
 
 def _slices(service: ReadOnlyObject, subsets: Sequence[Any]) -> Iterator[Object]:
     for subset in subsets:
-        ports = [dict(port) for port in subset.get("ports") or ()]
+        # A name is always stated, as upstream's controller does: kubectl describe looks at it unasked.
+        ports = [{"name": "", **port} for port in subset.get("ports") or ()]
         for number, endpoints in enumerate(_pieces(_endpoints(service, subset))):
             yield _slice(service, ports, number, endpoints)
 

@@ -127,6 +127,7 @@ def test_endpoints_that_somebody_wrote_are_mirrored() -> None:
         {"addresses": ["127.0.0.9"], "conditions": {"ready": True, "serving": True, "terminating": False}}
     ]
     assert piece["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"].startswith("endpointslicemirroring")
+    assert piece["ports"] == [{"name": "", "port": 5432}]
     assert len(world.list(ENDPOINTS)) == 1
 
 
