@@ -6,6 +6,8 @@ import contextlib
 import json
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -128,3 +130,25 @@ async def test_a_token_of_the_service_account_can_be_mounted(tmp_path, catalog, 
         assert claims["sub"] == "system:serviceaccount:default:default"
         assert claims["kubernetes.io"]["pod"]["uid"] == pod["metadata"]["uid"]
         assert claims["exp"] - claims["iat"] == 900
+
+
+async def test_a_token_is_renewed_in_time(tmp_path, catalog, settings):
+    async with embedded(tmp_path, catalog, settings) as (client, agent):
+        if not agent.sandboxes.capabilities.mounts.works:
+            pytest.skip("no mounts on this machine")
+        with contextlib.suppress(AlreadyExists):
+            await client.create(SERVICE_ACCOUNT, {"metadata": {"name": "default", "namespace": "default"}})
+        script = "cp /var/run/mine/token $HOME; while cmp -s $HOME/token /var/run/mine/token; do sleep 0.05; done"
+        pod = pod_of("one", script)
+        pod["spec"]["volumes"] = [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]
+        pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "v", "mountPath": "/var/run/mine"}]
+        get = await bound(client, pod)
+        pod = await until(get, in_phase("Running"))
+        volumes = agent.worker_of(pod["metadata"]["uid"])._volumes
+        (known,) = volumes._tokens.values()
+        hour_s = (known.renew_at - RealClock().now()).total_seconds()
+        assert 0.7 * 3600 < hour_s < 0.8 * 3600
+        for spec in volumes._tokens:
+            volumes._tokens[spec] = replace(known, renew_at=RealClock().now() + timedelta(seconds=0.2))
+        volumes.notice(pod | {"metadata": pod["metadata"] | {"labels": {"look": "again"}}})  # it waits anew from here
+        await until(get, in_phase("Succeeded"))

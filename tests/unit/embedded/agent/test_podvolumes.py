@@ -44,11 +44,15 @@ async def test_files_follow_what_they_show(agent, cluster):
     script = "; ".join(["exec 3< /etc/shown/a", *steps])
     pod = showing("one", f"{script}; cat <&3; ls /etc/shown", {"name": "v", "projected": {"sources": SOURCES}})
     await cluster.create(POD, pod)
-    await cluster.phase("one", "Running")
+    pod = await cluster.phase("one", "Running")
+    labels = agent.worker_of(pod["metadata"]["uid"]).own.volumes / "v" / "labels"
+    await cluster.patch(POD, "one", "default", {"metadata": {"labels": {"l": "x"}}})
+    async with asyncio.timeout(20):
+        while labels.read_text() != 'l="x"':
+            await asyncio.sleep(0.02)
     await cluster.patch(CONFIG_MAP, "m", "default", {"data": {"a": "2"}})
     secret = {"metadata": {"name": "s", "namespace": "default"}, "data": {"k": base64.b64encode(b"s3").decode()}}
     await cluster.create(SECRET, secret)
-    await cluster.patch(POD, "one", "default", {"metadata": {"labels": {"l": "x"}}})
     pod = await cluster.phase("one", "Succeeded")
     assert await log_of(agent, pod) == "1a\nk\nlabels\n"
 
