@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from beamhall.app.controllers import embedded_controllers, embedded_definitions
 from beamhall.app.definitions import install_definitions
-from beamhall.app.settings import Settings
+from beamhall.app.settings import Settings, simulated_resources
 from beamhall.catalog.catalog import Catalog
 from beamhall.client.local import LocalClient
 from beamhall.client.protocol import Client
@@ -24,6 +24,7 @@ from beamhall.embedded.agent.limits.gauges import UsageCollector
 from beamhall.embedded.agent.logs import PodLogs
 from beamhall.embedded.agent.remote import PodStreams
 from beamhall.embedded.agent.settings import AgentSettings
+from beamhall.embedded.agent.simulation import SimulatedNodes, Simulation
 from beamhall.embedded.api.authorization import Attributes, require
 from beamhall.embedded.api.factory import Api, create_app, create_resource_api
 from beamhall.embedded.store.store import Store
@@ -33,6 +34,7 @@ from beamhall.runtime.manager import Manager
 from beamhall.training.registry import training_validators
 
 _CONTROLLERS = User("system:controllers", (ADMIN_GROUP,))
+_SIMULATION = User("system:node:simulated", (ADMIN_GROUP, "system:nodes"))
 _OWNER = User("owner", (ADMIN_GROUP,))
 
 
@@ -54,6 +56,10 @@ class Cluster:
             catalog, settings.data, _agent_settings(settings), clock,
         )  # fmt: skip
         self._manager = Manager(LocalClient(api, _CONTROLLERS), embedded_controllers(settings.capabilities), clock)
+        simulated = SimulatedNodes(
+            settings.simulated_nodes, simulated_resources(settings.simulated_node), settings.simulated_open
+        )
+        self._simulation = Simulation(LocalClient(api, _SIMULATION), simulated, clock)
         self._installed = asyncio.Event()
         self.app: ASGIApp = create_app(
             api, PodLogs(self._agent), PodStreams(self._agent, self._agent.sandboxes), self._agent.metering
@@ -72,6 +78,7 @@ class Cluster:
             "definitions": self._installed.is_set(),
             "controllers": self._manager.is_ready,
             "agent": self._agent.ready,
+            "simulation": self._simulation.ready,
         }
         return [name for name, is_ready in parts.items() if not is_ready]
 
@@ -80,6 +87,7 @@ class Cluster:
         await self._installed.wait()
         await self._manager.ready()
         await self._agent.wait_ready()
+        await self._simulation.wait_ready()
 
     async def run(self) -> None:
         """Run the parts until cancelled. Pods go on running then."""
@@ -89,6 +97,7 @@ class Cluster:
             self._installed.set()
             parts.create_task(self._manager.run())
             parts.create_task(self._agent.run())
+            parts.create_task(self._simulation.run())
 
     async def stop_pods(self) -> None:
         """End every Pod for good, each within its grace period."""

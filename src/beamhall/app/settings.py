@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from beamhall.kernel.errors import UserError
+from beamhall.kernel.quantities import canonical_quantity
 
 
 class SettingsError(UserError):
@@ -41,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         pass_environment: Variables of the service's own environment that containers get too.
         capabilities: Whose controllers run in this process. What is left out can run as `beamhall operator`.
         node_name: Name of the one node; empty: the host's name.
+        simulated_nodes: How many nodes to simulate beside this machine, for studies of scale: their Pods do nothing.
+        simulated_node: What each of them has, such as ``cpu=32,memory=128Gi,nvidia.com/gpu=8``.
+        simulated_open: Whether every Pod may go to simulated nodes, not only those that tolerate their taint.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, ``text``, or ``auto``: text on a terminal.
     """
@@ -63,12 +67,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )  # fmt: skip
     capabilities: tuple[str, ...] = ("training",)
     node_name: str = ""
+    simulated_nodes: int = 0
+    simulated_node: str = "cpu=32,memory=128Gi"
+    simulated_open: bool = False
     log_level: str = "info"
     log_format: str = "auto"
 
 
 _LISTS = ("host_names", "pass_environment", "capabilities")
 _CAPABILITIES = ("training",)
+_MAX_SIMULATED = 10_000
+_SIMULATED_PODS = "1000"
 
 
 def load_settings(options: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -102,12 +111,31 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"gpu_shares is {settings.gpu_shares}; write 1 or more")
     if settings.pod_pids_limit < 0:
         raise SettingsError(f"pod_pids_limit is {settings.pod_pids_limit}; write 0 for no limit, or more")
+    if not 0 <= settings.simulated_nodes <= _MAX_SIMULATED:
+        raise SettingsError(f"simulated_nodes is {settings.simulated_nodes}; write 0 to {_MAX_SIMULATED}")
+    simulated_resources(settings.simulated_node)
     if unknown := set(settings.capabilities) - set(_CAPABILITIES):
         raise SettingsError(f"capabilities names {sorted(unknown)}; there are {list(_CAPABILITIES)}")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"log_level is {settings.log_level!r}; write debug, info, warning or error")
     if settings.log_format not in ("auto", "json", "text"):
         raise SettingsError(f"log_format is {settings.log_format!r}; write auto, json or text")
+
+
+def simulated_resources(text: str) -> dict[str, str]:
+    """Read what a simulated node has: ``cpu=32,memory=128Gi,nvidia.com/gpu=8``; 1000 Pods unless ``pods`` is given.
+
+    Raises:
+        SettingsError: A part is not of that form.
+    """
+    found = {"pods": _SIMULATED_PODS}
+    for part in filter(None, text.split(",")):
+        name, _, quantity = part.partition("=")
+        try:
+            found[name.strip()] = canonical_quantity(quantity.strip())
+        except ValueError as err:
+            raise SettingsError(f"simulated_node says {part!r}; write cpu=32,memory=128Gi,nvidia.com/gpu=8") from err
+    return found
 
 
 def _from_file(file: Path) -> dict[str, Any]:

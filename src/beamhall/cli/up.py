@@ -23,6 +23,9 @@ from beamhall.app.settings import Settings, load_settings
 @click.option(
     "--stop-pods/--keep-pods", default=None, help="End the Pods when the service stops. Default: they run on."
 )
+@click.option("--simulated-nodes", type=int, help="Simulate so many nodes, whose Pods do nothing, to study scale.")
+@click.option("--simulated-node", help="What each has. Default: cpu=32,memory=128Gi; also nvidia.com/gpu=8, pods=500.")
+@click.option("--simulated-open/--simulated-tainted", default=None, help="Let every Pod go to simulated nodes.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
 @click.option(
     "--log-format", type=click.Choice(["auto", "json", "text"]), help="Default: text on a terminal, else JSON."

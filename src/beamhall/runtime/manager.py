@@ -112,6 +112,9 @@ class Manager:
 
 
 def _queue_keys(worker: Worker, kind: Kind, seen: Seen, view: View) -> None:
+    if worker.controller.singleton:
+        worker.queue.add(worker.single_key)
+        return
     for obj in (seen.old, seen.new):
         if obj is not None:
             for key in worker.controller.keys_for(kind, obj, view):

@@ -27,6 +27,11 @@ AT_ONCE = 32
 SIGHT_LIMIT_S = 5.0
 """After so long without seeing our own writes, plan on what is seen: planners bear stale views, waiting spares work."""
 
+RESTLESS_S = 0.01
+IDLE_REST = 4
+"""A key whose planning took longer than this rests for as long as that took: the loop is there for others too. Where
+nothing was to be done, it rests several times as long."""
+
 FAILURES_UNTIL_STUCK = 5
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +52,7 @@ class Worker:
 
     def __init__(self, controller: Controller, hand: Hand, shared: Surroundings) -> None:
         self.controller = controller
+        self.single_key = controller.single_key
         self.queue = KeyQueue(shared.clock)
         self._hand = hand
         self._shared = shared
@@ -55,7 +61,7 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled."""
         if self.controller.singleton:
-            self.queue.add(self.controller.single_key)
+            self.queue.add(self.single_key)
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._slots.acquire()
@@ -68,9 +74,13 @@ class Worker:
             if obj is None:
                 self.queue.forget_failures(key)
                 return
+            began_s = self._shared.clock.monotonic()
             plan = self._plan(key, obj)
+            taken_s = self._shared.clock.monotonic() - began_s
             if plan is not None:
                 await self._carry_out(key, obj, plan)
+            if taken_s > RESTLESS_S:
+                await asyncio.sleep(taken_s if plan is not None and plan.actions else IDLE_REST * taken_s)
         except Exception as err:  # noqa: BLE001  the runtime's loop: a defect in one plan must not stop the others
             self._note_defect(key, "", err)
         finally:

@@ -30,6 +30,8 @@ def test_variables_are_read_by_type(tmp_path: Path) -> None:
         ({"log_level": "loud"}, "log_level is 'loud'; write debug"),
         ({"log_format": "xml"}, "log_format is 'xml'; write auto"),
         ({"gpu_shares": 0}, "gpu_shares is 0; write 1"),
+        ({"simulated_nodes": -1}, "simulated_nodes is -1; write 0 to"),
+        ({"simulated_node": "cpu=many"}, "simulated_node says 'cpu=many'; write cpu=32"),
         ({"pod_pids_limit": -1}, "pod_pids_limit is -1; write 0"),
         ({"prot": 1}, "unknown field `prot`"),
     ],

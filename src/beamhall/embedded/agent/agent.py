@@ -46,6 +46,7 @@ from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, uid_of
 
 _HOSTS_DELAY_S = 0.02
+_AHEAD = 1_000  # Pods without a node that have an address ahead: addresses must not run out over a long queue
 _DISK_RETRY_S = 2.0
 _log = structlog.get_logger(__name__)
 
@@ -244,6 +245,10 @@ class Agent:
         uid = uid_of(pod)
         node = spec_of(pod).get("nodeName")
         if node and node != self.node_name:
+            if uid in self._unbound:
+                self._lose(tools, uid)
+            return
+        if not node and uid not in self._unbound and len(self._unbound) >= _AHEAD:
             return
         choose = tools.addresses.of if node else tools.addresses.early
         address = "" if has_ended(pod) else HOST_IP if on_host_network(pod) else choose(uid)

@@ -39,7 +39,7 @@ from beamhall.kernel.errors import (
     TooLarge,
 )
 from beamhall.kernel.identity import User
-from beamhall.kernel.kinds import NAMESPACE
+from beamhall.kernel.kinds import NAMESPACE, POD
 from beamhall.kernel.names import generate_name
 from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted, name_of, namespace_of, revision_of
 from beamhall.kernel.ownership import Writer
@@ -244,11 +244,16 @@ class Writing:
     ) -> Object:
         new, old = pair
         rules = resource.rules
+        # What is written most: the rest of a Pod is as it is stored, so it is neither looked at nor defaulted again.
+        is_status_of_pod = subresource == "status" and resource.kind == POD
+        if is_status_of_pod and options.field_validation == "Ignore":
+            new = {part: new[part] for part in ("apiVersion", "kind", "metadata", "status") if part in new}
         check_form(resource, new, options)
         given = metadata_in(new).get("managedFields")
         keep_server_fields(metadata_in(new), old["metadata"])
         new = _only_part(resource, new, old, subresource)
-        rules.default(new)
+        if not is_status_of_pod:
+            rules.default(new)
         if subresource != "finalize":
             rules.prepare_update(new, old)
         operation = Operation("update", user, resource, subresource, new, old, options.dry_run)

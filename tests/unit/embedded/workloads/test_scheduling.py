@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from beamhall.embedded.workloads.scheduling import plan_scheduling
+from beamhall.embedded.workloads.scheduling.planner import RETELL_S
 from beamhall.kernel.kinds import NODE, POD, Kind
 from beamhall.kernel.objects import Object
 from beamhall.kernel.plan import Bind, Emit, Plan
@@ -135,6 +136,9 @@ def test_figures_alone_do_not_rewrite_a_message() -> None:
     assert schedule(world).actions == []
     assert reason(world) == told
     world.list(NODE)[0]["status"]["allocatable"]["cpu"] = "1"
+    assert schedule(world).again_after_s == RETELL_S, "other words come at most every so often"
+    assert reason(world) == told
+    world.advance(RETELL_S)
     schedule(world)
     assert "can never start here" in reason(world)
 

@@ -35,8 +35,12 @@ PATIENCE_S = 300.0
 COMPLETION_S = 3.0
 """In which a group's Pods may arrive one by one before they are told that they are too few."""
 
-ENOUGH = 2_000
+ENOUGH = 4_000
 """Actions after which a pass ends; what is left is planned when these are done."""
+
+RETELL_S = 5.0
+RETELL_EACH_S = 0.01
+"""A Pod that waits is told another reason at most once in so long, longer the more of them wait: each is a write."""
 
 TRIALS = 16
 """Units for which a pass looks for Pods to stop: each is a search over all nodes."""
@@ -93,7 +97,7 @@ class Pass:
 def plan_scheduling(_: ReadOnlyObject, view: View) -> Plan:
     """Place what can be placed, and tell the others why not."""
     pods = view.list(POD)
-    ours = [pod for pod in pods if is_ours(pod)]
+    ours = [pod for pod in pods if not pod["spec"].get("nodeName") and is_ours(pod)]  # most have a node: be quick
     if not ours:
         return Plan()
     cluster = Cluster(view.list(NODE), pods)
@@ -110,16 +114,28 @@ def plan_scheduling(_: ReadOnlyObject, view: View) -> Plan:
             _place_pod(run, unit)
         else:
             _place_group(run, unit, unit.group)
-        if len(run.actions) + len(run.refusals) >= ENOUGH:
+        if len(run.actions) >= ENOUGH:
             run.again_s.append(0.0)
             break
-    for refused, reason in run.refusals:
-        for pod in refused:
-            run.actions += writing.refuse(pod, reason(pod), view.now)
+    _tell(run, max(RETELL_S, len(waiting) * RETELL_EACH_S))
     n_bound = sum(isinstance(action, Bind) for action in run.actions)
     n_stopped = sum(isinstance(action, Delete) for action in run.actions)
     why = f"{n_bound} of {len(waiting)} waiting Pods are placed" + (f", {n_stopped} are stopped" if n_stopped else "")
     return Plan(run.actions, min(run.again_s, default=None), why)
+
+
+def _tell(run: Pass, retell_s: float) -> None:
+    """Tell the Pods that wait why, those that were told something else not too soon again."""
+    now = run.view.now
+    for refused, reason in run.refusals:
+        for pod in refused:
+            message = reason(pod)
+            if writing.is_told(pod, message):
+                continue
+            if (rest_s := writing.rest_s(pod, now, retell_s)) > 0:
+                run.again_s.append(rest_s)
+            else:
+                run.actions += writing.refuse(pod, message, now)
 
 
 def _place_pod(run: Pass, unit: Unit) -> None:
@@ -241,7 +257,9 @@ def _await_room(run: Pass, unit: Unit, rooms: Sequence[Room]) -> None:
     message = f"waits until Pods have ended that make room for it on node {shown}"
     nominated = {id(room.pod): room.node.name for room in rooms}
     for pod in unit.pods:
-        run.actions += writing.refuse(pod, message, run.view.now, nominated.get(id(pod), ""))
+        node = nominated.get(id(pod), "")
+        if not writing.is_told(pod, message, node):
+            run.actions += writing.refuse(pod, message, run.view.now, node)
 
 
 def _owe(run: Pass, unit: Unit) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from beamhall.embedded.workloads.scheduling.cluster import Node, Resident
 from beamhall.embedded.workloads.scheduling.units import SCHEDULER_NAME
 from beamhall.embedded.workloads.scheduling.words import without_figures
+from beamhall.kernel.clock import parse_time
 from beamhall.kernel.conditions import conditions_of, find_condition, make_condition, with_condition
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import ReadOnlyObject, key_of, metadata_of, name_of, namespace_of, uid_of
@@ -24,8 +25,18 @@ def bind(pod: ReadOnlyObject, node: Node) -> Sequence[Action]:
     return (Bind(key_of(POD, pod), node.name, uid_of(pod)), Emit(POD, pod, "Scheduled", said))
 
 
+def is_told(pod: ReadOnlyObject, message: str, nominated: str = "") -> bool:
+    """Tell whether a Pod has been told this, but for figures, and has been promised this node (empty: none)."""
+    before = find_condition(conditions_of(pod), "PodScheduled")
+    if before is None or before.get("reason") != "Unschedulable" or before.get("status") != "False":
+        return False
+    if ((pod.get("status") or {}).get("nominatedNodeName") or "") != nominated:
+        return False
+    return without_figures(str(before.get("message"))) == without_figures(message)
+
+
 def refuse(pod: ReadOnlyObject, message: str, now: datetime, nominated: str = "") -> Sequence[Action]:
-    """Tell a Pod why it waits, and which node is being made free for it; nothing if it knows.
+    """Tell a Pod why it waits, and which node is being made free for it.
 
     Args:
         pod: The Pod.
@@ -33,26 +44,23 @@ def refuse(pod: ReadOnlyObject, message: str, now: datetime, nominated: str = ""
         now: The time.
         nominated: The node; empty: none.
     """
-    before = find_condition(conditions_of(pod), "PodScheduled") or {}
-    was_nominated = (pod.get("status") or {}).get("nominatedNodeName") or ""
-    is_told = (
-        before.get("status") == "False"
-        and before.get("reason") == "Unschedulable"
-        and without_figures(str(before.get("message"))) == without_figures(message)
-    )
-    if is_told and nominated == was_nominated:
-        return ()
-    status: dict[str, object] = {}
-    if nominated != was_nominated:
-        status["nominatedNodeName"] = nominated or None
-    if is_told:
-        return (Patch(key_of(POD, pod), {"status": status}, subresource="status", uid=uid_of(pod)),)
     condition = make_condition("PodScheduled", "False", "Unschedulable", message, now)
-    status["conditions"] = with_condition(conditions_of(pod), condition)
+    condition["lastProbeTime"] = condition["lastTransitionTime"]
+    status: dict[str, object] = {"conditions": with_condition(conditions_of(pod), condition)}
+    if ((pod.get("status") or {}).get("nominatedNodeName") or "") != nominated:
+        status["nominatedNodeName"] = nominated or None
     return (
         Patch(key_of(POD, pod), {"status": status}, subresource="status", uid=uid_of(pod)),
         Emit(POD, pod, "FailedScheduling", message, "Warning"),
     )
+
+
+def rest_s(pod: ReadOnlyObject, now: datetime, every_s: float) -> float:
+    """Give for how many seconds a Pod need not be told another reason, having been told one; at most ``every_s``."""
+    told = (find_condition(conditions_of(pod), "PodScheduled") or {}).get("lastProbeTime")
+    if not told or (pod.get("status") or {}).get("nominatedNodeName"):
+        return 0.0
+    return min(every_s, every_s - (now - parse_time(str(told))).total_seconds())
 
 
 def gate(pod: ReadOnlyObject, now: datetime) -> Sequence[Action]:
