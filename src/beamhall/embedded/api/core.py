@@ -49,6 +49,7 @@ class WriteOptions:
         applies: The object has been applied: it comes with its ``managedFields``.
         force: An apply takes fields that others own.
         warnings: What the client is to be told; the write appends to it.
+        duplicates: What the client's text says twice, which counts as unknown fields do.
     """
 
     dry_run: bool = False
@@ -58,6 +59,7 @@ class WriteOptions:
     applies: bool = False
     force: bool = False
     warnings: list[str] = field(default_factory=list)
+    duplicates: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,9 @@ def check_form(resource: Resource, obj: Object, options: WriteOptions) -> None:
             details=resource.details(str(obj["metadata"].get("name") or "")),
             causes=check.causes,
         )
-    if not check.unknown or options.field_validation == "Ignore":
+    if not (check.unknown or options.duplicates) or options.field_validation == "Ignore":
         return
-    messages = [f'unknown field "{path}"' for path in check.unknown]
+    messages = [*(f'unknown field "{path}"' for path in check.unknown), *options.duplicates]
     if options.field_validation == "Strict":
         raise BadRequest(f"strict decoding error: {', '.join(messages)}", details=resource.details())
     options.warnings.extend(message for message in messages if message not in options.warnings)

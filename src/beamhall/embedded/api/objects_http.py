@@ -14,7 +14,7 @@ from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
 from beamhall.embedded.api.list_parameters import read_list_options
 from beamhall.embedded.api.replies import PLAIN, Accepted, Reply, Stream, accepted_of, reply
-from beamhall.embedded.api.requests import Address, Request, decode_json, decode_yaml
+from beamhall.embedded.api.requests import Address, Request
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.api.reviews import REVIEWS
 from beamhall.embedded.api.streams import log_stream, watch_stream
@@ -266,6 +266,7 @@ def _write_options(request: Request) -> WriteOptions:
         cast("FieldValidation", validation),
         manager or ("" if request.media_type == _APPLY else _program(request)),
         force=request.flag("force"),
+        duplicates=request.duplicates,
         warnings=request.warnings,
     )
 
@@ -323,7 +324,7 @@ async def _patch_in(request: Request) -> tuple[Any, PatchType | Apply]:
         raise force_refused()
     body = await request.body()
     if kind is not None:
-        return (decode_json(body) if body.lstrip()[:1] in (b"{", b"[") else decode_yaml(body)), kind
+        return (request.json_in(body) if body.lstrip()[:1] in (b"{", b"[") else await request.yaml_in(body)), kind
     served = ", ".join((*_PATCH_TYPES, _APPLY))
     raise UnsupportedMediaType(
         f"the body of the request was in an unknown format: {media_type or 'none'}; use {served}"

@@ -5,13 +5,14 @@ Source: Kubernetes API concepts, "API terminology" (resource URIs) and "Alternat
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope
 
+from beamhall.embedded.api.duplicates import duplicate_fields
 from beamhall.embedded.api.impersonation import PREFIX
 from beamhall.kernel.errors import BadRequest, TooLarge, UnsupportedMediaType
 from beamhall.kernel.identity import User
@@ -60,6 +61,7 @@ class Request:
         receive: The ASGI channel.
         warnings: What the client is to be told beside the answer.
         impersonation: The headers that name another user to act as, in lower case.
+        duplicates: What the body says twice, in the words of a strict decoder; known once the body has been read.
     """
 
     method: str
@@ -70,6 +72,7 @@ class Request:
     receive: Receive
     warnings: list[str]
     impersonation: Sequence[tuple[bytes, bytes]] = ()
+    duplicates: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> "Request":
@@ -146,15 +149,33 @@ class Request:
         if media_type == PROTOBUF:
             return _decode_protobuf(body)
         if media_type in ("application/yaml", "text/yaml", "application/x-yaml"):
-            return await _yaml_of(body)
+            return await self.yaml_in(body)
         if media_type in ("", "application/json", "text/plain", "application/x-www-form-urlencoded"):
             # Some clients name no type, and curl names a form: look at what is there.
             looks_like_json = body.lstrip()[:1] in (b"{", b"[")
-            return decode_json(body) if looks_like_json or media_type == "application/json" else await _yaml_of(body)
+            is_json = looks_like_json or media_type == "application/json"
+            return self.json_in(body) if is_json else await self.yaml_in(body)
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format: {media_type}; accepted media types include: "
             f"application/json, application/yaml, {PROTOBUF}"
         )
+
+    def json_in(self, body: bytes) -> Any:
+        """Read JSON, and note what it says twice. Raises as ``decode_json``."""
+        value = decode_json(body)
+        if self.query.get("fieldValidation") != "Ignore":
+            self.duplicates.extend(f'duplicate field "{path}"' for path in duplicate_fields(body, value))
+        return value
+
+    async def yaml_in(self, body: bytes) -> Any:
+        """Read YAML, and note what it says twice; much of it takes so long (1 MB a second) that it leaves the loop.
+
+        Raises:
+            BadRequest: It is malformed.
+        """
+        if len(body) < _MUCH_YAML_BYTES:
+            return decode_yaml(body, self.duplicates)
+        return await asyncio.to_thread(decode_yaml, body, self.duplicates)
 
 
 def _too_large() -> TooLarge:
@@ -191,20 +212,15 @@ def _decode_protobuf(body: bytes) -> Any:
     return protobuf.decode(body)
 
 
-async def _yaml_of(body: bytes) -> Any:
-    """Read YAML; much of it takes so long (1 MB a second) that it leaves the loop."""
-    return decode_yaml(body) if len(body) < _MUCH_YAML_BYTES else await asyncio.to_thread(decode_yaml, body)
-
-
-def decode_yaml(body: bytes) -> Any:
-    """Read one YAML document as JSON would be: times stay text, keys become text.
+def decode_yaml(body: bytes, duplicates: list[str]) -> Any:
+    """Read one YAML document as JSON would be: times stay text, keys become text; note what it says twice.
 
     Raises:
         BadRequest: It is malformed; the message says where.
     """
     from beamhall.embedded.api import yaml_form  # noqa: PLC0415  PyYAML costs 10 ms of a start that rarely needs it
 
-    return yaml_form.load(body)
+    return yaml_form.load(body, duplicates)
 
 
 def read_path(path: str) -> Address | None:

@@ -9,7 +9,20 @@ from beamhall.kernel.errors import BadRequest
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads YAML as Kubernetes does: what looks like a time is text."""
+    """Reads YAML as Kubernetes does: what looks like a time is text. ``duplicates`` says which keys it met twice."""
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self.duplicates: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001,FBT002  PyYAML's
+        """Make a mapping; the last of two values for one key stands."""
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                self.duplicates.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep=deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -44,15 +57,21 @@ def _check_shape(body: bytes) -> None:
             )
 
 
-def load(body: bytes) -> Any:
-    """Read one YAML document.
+def load(body: bytes, duplicates: list[str] | None = None) -> Any:
+    """Read one YAML document, and add to ``duplicates`` what it says twice, in the words of a strict decoder.
 
     Raises:
         BadRequest: It is malformed, holds several documents, or something that JSON has no form for.
     """
     try:
         _check_shape(body)
-        value = yaml.load(body, _Loader)  # noqa: S506  a safe loader
+        loader = _Loader(body)
+        try:
+            value = loader.get_single_data()
+        finally:
+            loader.dispose()
+        if loader.duplicates and duplicates is not None:
+            duplicates.append(f"yaml: unmarshal errors: {', '.join(loader.duplicates)}")
         return msgspec.json.decode(msgspec.json.encode(value))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadRequest(f"the YAML of the request is malformed: {_place(error)}") from error

@@ -301,3 +301,48 @@ async def test_eviction(http, client):
 
 async def test_head_is_get_without_a_body(http):
     assert (await http.head("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "message"),
+    [
+        (
+            "application/json",
+            b'{"metadata": {"name": "c"}, "data": {"a": "1", "a": "2"}, "dta": {}}',
+            'strict decoding error: unknown field "dta", duplicate field "data.a"',
+        ),
+        (
+            "application/json",
+            b'{"metadata" : {"name": "c", "x": [{"name": "x", "name": "y", "kind": "\\":"}]}}',
+            'strict decoding error: unknown field "metadata.x", duplicate field "metadata.x[0].name"',
+        ),
+        (
+            "application/yaml",
+            b"metadata: {name: c}\ndata:\n  a: '1'\n  a: '2'\n",
+            'strict decoding error: yaml: unmarshal errors: line 4: key "a" already set in map',
+        ),
+    ],
+)
+async def test_fields_that_are_given_twice(http, media_type, body, message):
+    headers = {"content-type": media_type}
+    refused = await http.post(MAPS, content=body, headers=headers, params={"fieldValidation": "Strict"})
+    assert refused.status_code == 400
+    assert refused.json()["message"] == message
+    warned = await http.post(MAPS, content=body, headers=headers, params={"dryRun": "All"})
+    assert warned.status_code == 201
+    said = message.removeprefix("strict decoding error: ").partition(", dup")[0]
+    assert said.replace('"', '\\"') in warned.headers["warning"]
+    ignored = await http.post(MAPS, content=body, headers=headers, params={"fieldValidation": "Ignore"})
+    assert "warning" not in ignored.headers
+
+
+async def test_a_patch_that_says_a_field_twice(http, client):
+    await client.create(CONFIG_MAP, config_map())
+    for media_type in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
+        refused = await http.patch(
+            MAPS + "/c",
+            content=b'{"data": {"a": "1", "a": "2"}}',
+            headers={"content-type": media_type},
+            params={"fieldValidation": "Strict"},
+        )
+        assert refused.json()["message"] == 'strict decoding error: duplicate field "data.a"'
