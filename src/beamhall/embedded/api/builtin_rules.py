@@ -131,17 +131,7 @@ class BuiltInRules:
 
 
 class DefinitionRules(BuiltInRules):
-    """The rules of CustomResourceDefinition: those of a built-in kind, and names that are accepted at once."""
-
-    def prepare_create(self, obj: Object) -> None:
-        """Fill in defaults of names, and the status: served from now on."""
-        super().prepare_create(obj)
-        crds.establish(obj)
-
-    def prepare_update(self, obj: Object, old: ReadOnlyObject) -> None:
-        """Carry over, and bring the status in line with the spec."""
-        super().prepare_update(obj, old)
-        crds.establish(obj)
+    """The rules of CustomResourceDefinition: those of a built-in kind, and schemas that are looked at."""
 
     def validate_create(self, obj: ReadOnlyObject) -> Sequence[Cause]:
         """Find what is wrong with a definition, its schemas included."""

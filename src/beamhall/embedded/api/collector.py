@@ -15,6 +15,7 @@ import structlog
 
 from beamhall.embedded.api.core import Core, WriteOptions
 from beamhall.embedded.api.crds import CLEANUP, resources_of
+from beamhall.embedded.api.definition_names import is_waiting
 from beamhall.embedded.api.deletion import FOREGROUND, ORPHAN, DeleteOptions, Deletion
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.api.writing import Writing
@@ -96,6 +97,9 @@ class Collector:
         if is_gone:
             self._core.registry.withdraw(name_of(definition))
             self._closing_definitions.discard(name_of(definition))
+            for other in self._core.store.list(CUSTOM_RESOURCE_DEFINITION.resource).items:
+                if is_waiting(other):
+                    self._add(Task(CUSTOM_RESOURCE_DEFINITION.resource, "", name_of(other)))
         else:
             self._core.registry.serve(name_of(definition), resources_of(definition))
 
@@ -148,14 +152,14 @@ class Collector:
             return
         if is_being_deleted(obj):
             finalizers = obj["metadata"].get("finalizers") or ()
-            if resource.kind == NAMESPACE:
-                await self._empty_namespace(resource, obj)
-            elif resource.kind == CUSTOM_RESOURCE_DEFINITION:
-                await self._empty_definition(resource, obj)
+            await self._empty(resource, obj)
             if ORPHAN in finalizers:
                 await self._orphan_dependants(resource, obj)
             elif FOREGROUND in finalizers:
                 await self._delete_dependants_first(resource, obj)
+        elif resource.kind == CUSTOM_RESOURCE_DEFINITION and is_waiting(obj):
+            where = ("", name_of(obj))  # a write looks again which names are free
+            await self._writing.change(COLLECTOR, resource, where, lambda current: current, "", WriteOptions())
         elif obj["metadata"].get("ownerReferences"):
             await self._judge(resource, obj)
 
@@ -233,6 +237,13 @@ class Collector:
 
         await self._writing.change(COLLECTOR, resource, ("", name), without_finalizer, "finalize", WriteOptions())
         self._closing_namespaces.discard(name)
+
+    async def _empty(self, resource: Resource, obj: Object) -> None:
+        """Delete what is in something that is being deleted, if it is of a kind that has contents."""
+        if resource.kind == NAMESPACE:
+            await self._empty_namespace(resource, obj)
+        elif resource.kind == CUSTOM_RESOURCE_DEFINITION:
+            await self._empty_definition(resource, obj)
 
     async def _empty_definition(self, resource: Resource, definition: Object) -> None:
         name = name_of(definition)

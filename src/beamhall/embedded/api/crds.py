@@ -1,11 +1,14 @@
 """CustomResourceDefinitions: what a definition means as resources, and what is wrong with one.
 
-Definitions are accepted at once: their status says ``Established`` from the moment they are made. Versions differ in
-``apiVersion`` only (conversion strategy ``None``). The schemas' meaning is ``kernel.schema``'s. Pure.
+Definitions are accepted at once: their status says ``Established`` from the moment they are made, unless another one
+has a name of theirs (``definition_names``). Versions differ in ``apiVersion`` only (conversion strategy ``None``). The
+schemas' meaning is ``kernel.schema``'s. Pure.
+
 Source: ``apiextensions.k8s.io/v1``.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from beamhall.embedded.api.custom_rules import CustomRules
@@ -33,7 +36,10 @@ def resources_of(definition: ReadOnlyObject) -> Sequence[Resource]:
 
 
 def _resource(definition: ReadOnlyObject, version: ReadOnlyObject, stored_version: str) -> Resource:
-    spec, names = definition["spec"], definition["spec"]["names"]
+    spec, names = (
+        definition["spec"],
+        {**definition["spec"]["names"], **(definition["status"].get("acceptedNames") or {})},
+    )
     kind = Kind(spec["group"], version["name"], names["kind"], names["plural"], spec["scope"] == "Namespaced")
     schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
     parts = version.get("subresources") or {}
@@ -76,33 +82,70 @@ def _scale_paths(scale: ReadOnlyObject) -> ScalePaths:
     )
 
 
-def establish(definition: Object) -> None:
-    """Bring a definition's status in line with its spec: names accepted, established, versions stored."""
-    spec = definition.get("spec") or {}
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A name of a definition that another one has.
+
+    Attributes:
+        field: Which of ``spec.names``.
+        reason: The reason of the condition.
+        message: What is wrong.
+    """
+
+    field: str
+    reason: str
+    message: str
+
+
+def establish(definition: Object, refused: Sequence[Refused], now: str) -> None:
+    """Bring a definition's status in line with its spec: names accepted, established, versions stored.
+
+    Args:
+        definition: It is changed in place.
+        refused: The names that it cannot have.
+        now: The time, as on the wire.
+    """
+    spec = _mapping(definition.get("spec"))
     versions = [version for version in spec.get("versions") or () if isinstance(version, dict)]
     stored = [str(version.get("name")) for version in versions if version.get("storage")]
     status = definition.get("status") or {}
     before = {condition.get("type"): condition for condition in status.get("conditions") or ()}
-    now = definition["metadata"]["creationTimestamp"]
-    wanted = {
-        "NamesAccepted": ("NoConflicts", "no conflicts found"),
-        "Established": ("InitialNamesAccepted", "the initial names have been accepted"),
-    }
-    conditions = [
-        before.get(kind)
-        or {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now}
-        for kind, (reason, message) in wanted.items()
-    ]
-    conditions += [condition for kind, condition in before.items() if kind not in wanted]
+    was_established = (before.get("Established") or {}).get("status") == "True"
+    accepted = ("NamesAccepted", "True", "NoConflicts", "no conflicts found")
+    established = ("Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
+    if refused:
+        accepted = ("NamesAccepted", "False", refused[0].reason, refused[0].message)
+        if not was_established:
+            established = ("Established", "False", "NotAccepted", "not all names are accepted")
+    conditions = [_condition(before.get(wanted[0]), wanted, now) for wanted in (accepted, established)]
+    conditions += [condition for kind, condition in before.items() if kind not in ("NamesAccepted", "Established")]
+    lost = {one.field for one in refused}
+    names = _mapping(spec.get("names"))
+    old_names = status.get("acceptedNames") or {}
+    kept = {field: old_names[field] for field in lost if field in old_names}
     definition["status"] = {
         "conditions": conditions,
-        "acceptedNames": spec.get("names") or {},
+        "acceptedNames": {"plural": "", "kind": ""}
+        | {field: value for field, value in names.items() if field not in lost}
+        | kept,
         "storedVersions": list(dict.fromkeys([*(status.get("storedVersions") or ()), *stored])),
     }
     if not is_being_deleted(definition):
         finalizers = definition["metadata"].setdefault("finalizers", [])
         if CLEANUP not in finalizers:
             finalizers.append(CLEANUP)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _condition(before: ReadOnlyObject | None, wanted: tuple[str, str, str, str], now: str) -> Object:
+    kind, status, reason, message = wanted
+    condition = {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": now}
+    if before is not None and before.get("status") == status:
+        condition["lastTransitionTime"] = before.get("lastTransitionTime") or now
+    return condition
 
 
 def problems_of(definition: ReadOnlyObject) -> Sequence[Cause]:

@@ -18,6 +18,7 @@ from beamhall.embedded.api.addresses import ServiceAddresses
 from beamhall.embedded.api.admission import standard_admissions
 from beamhall.embedded.api.builtin_rules import built_in_resources
 from beamhall.embedded.api.core import Admission, Core, Validator
+from beamhall.embedded.api.definition_names import DefinitionNames
 from beamhall.embedded.api.http import KubernetesApp
 from beamhall.embedded.api.node_ports import NodePorts
 from beamhall.embedded.api.owners import Owners
@@ -68,8 +69,13 @@ def create_resource_api(
     roles = RbacIndex(store)
     authorizer = RbacAuthorizer(roles)
     asked = (
-        *standard_admissions(store), node_ports, Escalation(roles, authorizer), *admissions, QuotaAdmission(ledger),
-    )  # fmt: skip
+        *standard_admissions(store),
+        DefinitionNames(store, clock),
+        node_ports,
+        Escalation(roles, authorizer),
+        *admissions,
+        QuotaAdmission(ledger),
+    )
     core = Core(store, clock, registry, authorizer, asked, random, Owners(clock), validators=validators or {})
     core.observers += [roles, ledger, node_ports, addresses]
     tokens = ServiceAccountTokens(store, clock, SigningKey(signing_key))

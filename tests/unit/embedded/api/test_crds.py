@@ -158,3 +158,28 @@ def test_schemas_that_are_right():
     assert list(schema_problems({"type": "object", "properties": parts, "not": {"required": ["y"]}}, "s")) == []
     spec = tf_job_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert list(schema_problems(spec, "s")) == []
+
+
+async def test_a_name_that_another_definition_has_is_not_served(client):
+    await client.create(CUSTOM_RESOURCE_DEFINITION, toy_definition())
+    other = toy_definition()
+    other["metadata"]["name"] = "games.example.org"
+    other["spec"]["names"] = {"kind": "Toy", "plural": "games", "singular": "game"}
+    made = await client.create(CUSTOM_RESOURCE_DEFINITION, other)
+    conditions = {c["type"]: (c["status"], c["reason"], c["message"]) for c in made["status"]["conditions"]}
+    assert conditions == {
+        "NamesAccepted": ("False", "KindConflict", '"Toy" is already in use'),
+        "Established": ("False", "NotAccepted", "not all names are accepted"),
+    }
+    assert made["status"]["acceptedNames"]["kind"] == ""
+    games = Kind("example.org", "v1", "Toy", "games")
+    with pytest.raises(NotFound):
+        await client.list(games)
+    await client.delete(CUSTOM_RESOURCE_DEFINITION, TOY.resource)
+    async with asyncio.timeout(20):
+        while True:
+            found = await client.get(CUSTOM_RESOURCE_DEFINITION, games.resource)
+            if all(c["status"] == "True" for c in found["status"]["conditions"]):
+                break
+            await asyncio.sleep(0.001)
+    assert (await client.list(games)).items == []
