@@ -5,7 +5,7 @@ import pytest
 
 from beamhall.embedded.api.factory import create_app
 from beamhall.kernel.identity import User
-from beamhall.kernel.kinds import NODE, POD
+from beamhall.kernel.kinds import NODE, POD, ROLE_BINDING
 from tests.api_server import as_admin
 from tests.unit.embedded.api.conftest import pod
 
@@ -113,6 +113,15 @@ async def test_who_may_do_nothing_may_not_see_usage(api, known):
         answer = await client.get(f"{GROUP}/nodes")
     assert answer.status_code == 403
     assert 'cannot list resource "nodes" in API group "metrics.k8s.io"' in answer.json()["message"]
+
+
+async def test_who_may_view_a_namespace_may_see_the_usage_of_its_pods(api, client, known):
+    bound = {"roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "User", "name": "jo"}]}
+    await client.create(ROLE_BINDING, {"metadata": {"name": "jo", "namespace": "default"}, **bound})
+    transport = httpx2.ASGITransport(app=as_admin(create_app(api, usage=known), User("jo", ())))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as jo:
+        assert await names(jo, "/namespaces/default/pods") == ["a", "b"]
+        assert (await jo.get(f"{GROUP}/pods")).status_code == 403
 
 
 async def test_discovery_shows_it_in_both_forms(http):

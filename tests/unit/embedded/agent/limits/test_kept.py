@@ -60,11 +60,20 @@ async def test_who_keeps_within_the_limit_is_left_alone(agent, cluster):
     await cluster.phase("one", "Succeeded", timeout_s=60)
 
 
+@pytest.mark.parametrize("settings", KEPT, indirect=True)
+async def test_memory_that_processes_share_counts_once(agent, cluster):
+    fork = (
+        "import os, time; held = bytearray(60 << 20); [os.fork() or (time.sleep(2.5), os._exit(0)) for _ in range(4)]"
+    )
+    await cluster.create(POD, limited("one", f"{sys.executable} -c '{fork}; time.sleep(2.5)'", memory="200Mi"))
+    await cluster.phase("one", "Succeeded", timeout_s=60)
+
+
 @pytest.mark.parametrize("settings", [pytest.param(True, marks=needs_cgroups)], indirect=True)
 async def test_processor_time_and_the_place_of_a_container(agent, cluster):
     pod = limited("one", "grep -h beamhall /proc/self/cgroup > $HOME/groups; sleep 60", cpu="250m")
     pod = await cluster.create(POD, pod)
-    await cluster.phase("one", "Running")
+    await cluster.phase("one", "Running", timeout_s=60)
     (running,) = agent.worker_of(pod["metadata"]["uid"]).running()
     files = {f.name: f for group in running.sandbox.cgroups for f in Path(group).iterdir()}
     if "cpu.max" in files:
@@ -84,7 +93,7 @@ async def test_nothing_is_looked_at_while_no_container_has_a_limit(agent, cluste
     looks = []
     monkeypatch.setattr("beamhall.embedded.agent.limits.watching.look", lambda: looks.append(1))
     await cluster.create(POD, pod_of("one", "sleep 1.2"))
-    await cluster.phase("one", "Succeeded")
+    await cluster.phase("one", "Succeeded", timeout_s=60)
     assert looks == []
 
 
@@ -94,7 +103,7 @@ async def test_a_restart_keeps_the_groups_of_what_runs_and_removes_what_a_dead_s
 ):
     async with running(cluster, catalog, tmp_path, settings) as agent:
         pod = await cluster.create(POD, limited("one", "sleep 60"))
-        await cluster.phase("one", "Running")
+        await cluster.phase("one", "Running", timeout_s=60)
         (before,) = agent.worker_of(pod["metadata"]["uid"]).running()
         groups = [Path(group) for group in before.sandbox.cgroups]
     left = [group.parent.parent / "gone" / "main.0" for group in groups]
@@ -119,7 +128,7 @@ async def test_the_processes_of_a_pod_can_be_counted_and_limited(cluster, catalo
     script = "for i in $(seq 40); do sleep 60 & done; echo $(jobs | wc -l) > $HOME/started; exit 0"
     async with running(cluster, catalog, tmp_path, settings) as agent:
         pod = await cluster.create(POD, pod_of("many", script))
-        await cluster.phase("many", "Succeeded", "Failed")
+        await cluster.phase("many", "Succeeded", "Failed", timeout_s=60)
         home = agent.worker_of(pod["metadata"]["uid"]).own.home
         assert not (home / "started").exists() or int((home / "started").read_text()) < 20
         await cluster.delete(POD, "many", "default", grace_period_s=0)

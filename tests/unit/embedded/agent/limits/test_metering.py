@@ -13,6 +13,7 @@ from beamhall.embedded.agent.limits.metering import usage_of
 from beamhall.kernel.kinds import POD
 from tests.unit.embedded.agent.conftest import pod_of
 from tests.unit.embedded.agent.limits.conftest import needs_cgroups
+from tests.unit.embedded.agent.test_events import HandClock
 
 HOLD = f"{sys.executable} -c 'import time; held = bytearray(100 << 20); time.sleep(60)'"
 BURN = "while :; do :; done"
@@ -66,7 +67,7 @@ async def test_processor_time_counts_of_processes_that_have_ended_too(agent, clu
     pod = pod_of("one", "")
     pod["spec"]["containers"] = [sleeper("main", f"{burn}; echo > $HOME/done; sleep 60")]
     pod = await cluster.create(POD, pod)
-    await cluster.phase("one", "Running")
+    await cluster.phase("one", "Running", timeout_s=60)
     done = agent.worker_of(pod["metadata"]["uid"]).own.home / "done"
     async with asyncio.timeout(30):
         while not done.exists():
@@ -110,12 +111,29 @@ async def test_nothing_is_sampled_while_nothing_runs(agent, cluster, monkeypatch
 
     monkeypatch.setattr(metering, "busy_s", counted)
     await cluster.create(POD, pod_of("one", "sleep 0.3"))
-    await cluster.phase("one", "Succeeded")
+    await cluster.phase("one", "Succeeded", timeout_s=60)
     assert samples > 1
     await asyncio.sleep(0.2)
     before = samples
     await asyncio.sleep(0.3)
     assert samples == before
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "window_s"),
+    [((20, 10), 10), ((20, 3), 20), ((3,), 3), ((70, 3), 3), ((70, 0.5), 1), ((), 1)],
+)
+async def test_the_window_is_the_shortest_of_5_s_and_more(ages_s, window_s, monkeypatch):
+    clock = HandClock()
+    clock.s = 1000.0
+    meter = metering.Metering("n", clock, list, 15.0)
+    meter._samples.extend(metering.Sample(1000.0 - age, 0.0, {}) for age in ages_s)
+
+    async def sleep(seconds):
+        clock.s += seconds
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert (await meter.nodes())["n"]["window"] == f"{window_s:.3f}s"
 
 
 def test_usage_is_written_as_metrics_server_does():

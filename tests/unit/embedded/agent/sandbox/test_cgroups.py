@@ -73,6 +73,13 @@ async def test_a_program_that_ends_because_its_child_was_killed_for_memory_says_
 
 
 @needs_cgroups
+async def test_a_program_that_goes_on_without_its_child_has_succeeded(sandboxes, spec, groups):
+    script = f"{PYTHON} -c '{ALLOCATE}'; exit 0"
+    ended = await (await sandboxes.launch(spec("sh", "-c", script, cgroups=limited(groups)))).wait()
+    assert (ended.code, ended.reason) == (0, "Completed")
+
+
+@needs_cgroups
 async def test_a_warm_program_is_limited_too(sandboxes, spec, groups):
     warm = WarmStart(Path(PYTHON), ("random",), {})
     fields = {"warm": warm, "env": {"PATH": str(Path(PYTHON).parent)}}
