@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from beamhall.app.controllers import embedded_controllers, embedded_definitions
 from beamhall.app.definitions import install_definitions
+from beamhall.app.pod_access import PodAccess, publish
 from beamhall.app.settings import Settings, simulated_resources
 from beamhall.catalog.catalog import Catalog
 from beamhall.client.local import LocalClient
@@ -26,7 +27,7 @@ from beamhall.embedded.agent.remote import PodStreams
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.simulation import SimulatedNodes, Simulation
 from beamhall.embedded.api.authorization import Attributes, require
-from beamhall.embedded.api.factory import Api, create_app, create_resource_api
+from beamhall.embedded.api.factory import Api, Identity, create_app, create_resource_api
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.identity import ADMIN_GROUP, User
@@ -47,10 +48,11 @@ class Cluster:
         usage: What containers use, for Prometheus.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, api: Api) -> None:
+    def __init__(self, settings: Settings, clock: Clock, api: Api, access: PodAccess) -> None:
         node = f"system:node:{settings.node_name or 'local'}"
         catalog = Catalog.load(settings.data)
         self._api = api
+        self._access = access
         self._agent = Agent(
             LocalClient(api, User(node, (ADMIN_GROUP, "system:nodes"))),
             catalog, settings.data, _agent_settings(settings), clock,
@@ -94,6 +96,8 @@ class Cluster:
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._api.run())
             await install_definitions(self.client, embedded_definitions(), update=True)
+            await self._api.begun.wait()
+            await publish(self.client, self._access)
             self._installed.set()
             parts.create_task(self._manager.run())
             parts.create_task(self._agent.run())
@@ -137,20 +141,23 @@ class Cluster:
 
 
 @asynccontextmanager
-async def embedded_cluster(settings: Settings, clock: Clock, signing_key: str) -> AsyncIterator[Cluster]:
+async def embedded_cluster(
+    settings: Settings, clock: Clock, identity: Identity, access: PodAccess
+) -> AsyncIterator[Cluster]:
     """Open the store of a data directory and put a cluster on it; its parts run once ``run`` is awaited.
 
     Args:
         settings: The service's.
         clock: The time.
-        signing_key: What service-account tokens are signed with (PEM).
+        identity: What the API server is known by.
+        access: Where Pods reach it.
     """
     store = await Store.open(settings.data / "objects.db")
     try:
         api = create_resource_api(
-            store, clock, random.SystemRandom(), validators=training_validators(), signing_key=signing_key
+            store, clock, random.SystemRandom(), validators=training_validators(), identity=identity
         )
-        yield Cluster(settings, clock, api)
+        yield Cluster(settings, clock, api, access)
     finally:
         await store.close()
 

@@ -7,6 +7,7 @@ DIR/service-account.key   what service-account tokens are signed with, mode 0600
 DIR/tls/          the certificate authority and the server's certificate
 DIR/lock          held by the running service
 DIR/service.json  where the running service is found
+DIR/network/kubernetes   the address by which Pods reach the API
 DIR/objects.db    the objects; DIR/pods, DIR/volumes, DIR/network, DIR/environments belong to their parts
 """
 

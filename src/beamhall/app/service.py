@@ -20,14 +20,16 @@ from beamhall.app.clock import SystemClock
 from beamhall.app.cluster import Cluster, embedded_cluster
 from beamhall.app.datadir import Running, announce, claimed, ensure_token, write_private
 from beamhall.app.logs import configure_logs
+from beamhall.app.pod_access import INNER_HOST, NAMES, PodAccess, ensure_address
 from beamhall.app.restore import finish_restore
 from beamhall.app.settings import Settings
 from beamhall.app.signing_key import ensure_signing_key
 from beamhall.app.users import Users
 from beamhall.client.kubeconfig import render_kubeconfig
 from beamhall.client.protocol import Client
+from beamhall.embedded.api.factory import Identity
 from beamhall.gateway.access import AccessRules
-from beamhall.gateway.front import Front
+from beamhall.gateway.front import Front, below
 from beamhall.gateway.listener import Listener, bind
 from beamhall.gateway.stories import stories_app
 
@@ -70,16 +72,20 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         # Bound before anything else is started: a port in use must not cost a start, nor touch the data.
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
         port = int(listener.getsockname()[1])
+        inner = stack.enter_context(contextlib.closing(bind(INNER_HOST, 0)))
+        access = PodAccess(ensure_address(settings.data), int(inner.getsockname()[1]))
         token = ensure_token(settings.data)
-        tls, authority = ensure_certificates(settings.data / "tls", _names(settings), clock.now())
-        signing_key = ensure_signing_key(settings.data)
-        cluster = await stack.enter_async_context(embedded_cluster(settings, clock, signing_key))
+        names = _names(settings, access)
+        tls, authority = ensure_certificates(settings.data / "tls", names, clock.now())
+        identity = Identity(ensure_signing_key(settings.data), authority)
+        cluster = await stack.enter_async_context(embedded_cluster(settings, clock, identity, access))
         apps = {"/k8s": cluster.app, "/api/stories": stories_app(cluster.story)}
         rules = _rules(settings, token, cluster)
         front = Front(rules, apps, cluster.unready, _metrics(cluster), cluster.may_get)
-        server = Listener(front.application(), listener, tls)
+        app = front.application()
+        servers = (Listener(app, listener, tls), Listener(below("/k8s", app), inner, tls))
         async with asyncio.TaskGroup() as parts:
-            tasks = [parts.create_task(part) for part in (server.run(), cluster.run())]
+            tasks = [parts.create_task(part) for part in (*(server.run() for server in servers), cluster.run())]
             await cluster.wait_until_ready()
             host = _client_host(settings.host)
             url = f"http://{host}:{port}"
@@ -98,13 +104,13 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
 def _rules(settings: Settings, token: str, cluster: Cluster) -> AccessRules:
     users = Users(settings.data)
     cluster.also_authenticate(users.user_of)
-    names = {name.lower() for name in (socket.gethostname(), *settings.host_names)}
+    names = {name.lower() for name in (socket.gethostname(), *settings.host_names, *NAMES)}
     return AccessRules(token, names, lambda text: cluster.authenticate(text) or users.user_of(text))
 
 
-def _names(settings: Settings) -> list[str]:
+def _names(settings: Settings, access: PodAccess) -> list[str]:
     """Give the names and addresses that the server's certificate is for."""
-    names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), *settings.host_names}
+    names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), *settings.host_names, access.address, *NAMES}
     if settings.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         names.add(settings.host)
     return sorted(names)

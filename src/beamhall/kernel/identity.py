@@ -30,6 +30,9 @@ AUTHENTICATED_GROUP = "system:authenticated"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 SERVICE_ACCOUNTS_GROUP = "system:serviceaccounts"
 
+SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Where programs in a Pod find their token, the API's certificate authority and their namespace."""
+
 
 def service_account_name(namespace: str, name: str) -> str:
     """Give the user name of a service account."""

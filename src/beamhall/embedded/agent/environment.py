@@ -21,6 +21,7 @@ Data = Mapping[str, str]
 
 _REFERENCE = re.compile(r"\$(?:(?P<escape>\$)|\((?P<name>[^)]*)\))")
 _SUBSCRIPT = re.compile(r"^metadata\.(?P<what>labels|annotations)\['(?P<key>[^']+)'\]$")
+_CLUSTER_DOMAIN = "cluster.local"
 _THREADS = (
     "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "POLARS_MAX_THREADS", "PYTHON_CPU_COUNT", "RAYON_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
@@ -46,6 +47,7 @@ class Sources:
         allocatable: The node's resources, which limits that are unset count as.
         fields: Fields of the Pod that only the agent knows: ``status.podIP`` and the like.
         services: The Services of the Pod's namespace.
+        api: The Service that stands for the API itself, which every Pod is told of.
     """
 
     config_maps: Mapping[str, Data | None] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Sources:
     allocatable: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     services: Sequence[ReadOnlyObject] = ()
+    api: ReadOnlyObject | None = None
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -87,7 +90,8 @@ def user_variables(pod: ReadOnlyObject, container: Mapping[str, Any], sources: S
         ConfigError: A ConfigMap, Secret or key that is not optional is missing, or a field is unknown.
     """
     has_links = (pod.get("spec") or {}).get("enableServiceLinks") is not False
-    variables = service_variables(sources.services) if has_links else {}
+    told = [*(sources.services if has_links else ()), *((sources.api,) if sources.api is not None else ())]
+    variables = service_variables(told)
     for source in container.get("envFrom") or ():
         variables.update(_from_all(source, sources))
     for variable in container.get("env") or ():
@@ -229,7 +233,7 @@ def complete_variables(place: Place, variables: Mapping[str, str]) -> dict[str, 
         "PYTHONUNBUFFERED": "1",
         **dict.fromkeys(_THREADS, str(place.threads)),
     }
-    merged = {**place.passed, **base, **place.image_env, **variables}
+    merged = {**_past_proxies(place.passed, variables), **base, **place.image_env, **variables}
     merged["CUDA_VISIBLE_DEVICES"] = ",".join(place.gpus)
     if place.gpus:
         merged.setdefault("NVIDIA_VISIBLE_DEVICES", ",".join(place.gpus))
@@ -237,6 +241,16 @@ def complete_variables(place: Place, variables: Mapping[str, str]) -> dict[str, 
         rest = [merged["PYTHONPATH"]] if merged.get("PYTHONPATH") else []
         merged["PYTHONPATH"] = ":".join([*rest, *place.image_path])
     return {name: value for name, value in merged.items() if _VARIABLE_NAME.match(name) and "\0" not in value}
+
+
+def _past_proxies(passed: Mapping[str, str], variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Let programs reach the API and Services without the proxy that the machine needs for the world outside."""
+    address = variables.get("KUBERNETES_SERVICE_HOST")
+    if not address or not any(name.lower().endswith("_proxy") for name in passed):
+        return passed
+    own = f"{address},.svc,.{_CLUSTER_DOMAIN}"
+    names = ("NO_PROXY", "no_proxy")
+    return {**passed, **{name: ",".join(filter(None, (passed.get(name), own))) for name in names}}
 
 
 def command_line(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from beamhall.client.protocol import Client
+from beamhall.embedded.agent.api_access import without_access
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.environment import (
     Data,
@@ -114,7 +115,10 @@ def container_spec(
     own, prepared, name = ground.own, ground.prepared, str(container["name"])
     variables = user_variables(pod, container, sources)
     argv = command_line(container, variables, prepared.entrypoint, prepared.command)
-    tmp, mounts = _with_tmp(ground, name, mounts_of(pod, container, own, ground.roots, variables))
+    mounts = mounts_of(pod, container, own, ground.roots, variables)
+    if not ground.service.has_mounts:
+        mounts = without_access(own, mounts, variables, namespace_of(pod))
+    tmp, mounts = _with_tmp(ground, name, mounts)
     if ground.service.has_mounts and (path := message_path(container, argv, variables)):
         message = own.message(name, attempt)
         message.touch()

@@ -192,6 +192,10 @@ class Names:
         """Give the Services of a namespace."""
         return list(self._services.get(namespace, {}).values())
 
+    def service(self, namespace: str, name: str) -> Object | None:
+        """Give a Service, None if there is none of that name."""
+        return self._services.get(namespace, {}).get(name)
+
     def file(self, namespace: str, uid: str = "") -> Path:
         """Give the hosts file of a namespace, or of a Pod in it that has aliases of its own, up to date."""
         if namespace not in self._known:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from beamhall.embedded.agent.api_access import API_SERVICE
 from beamhall.embedded.agent.care import Care
 from beamhall.embedded.agent.devices import gpus_wanted
 from beamhall.embedded.agent.directory import PodDirectory, Snapshot
@@ -279,7 +280,8 @@ class PodWorker:
             ground = self._ground(name)
             fields = agent_fields(self._facts.address, HOST_IP)
             sources = await read_sources(tools.client, self.pod, container, fields, tools.allocatable)
-            sources = replace(sources, services=tools.names.services(namespace_of(self.pod)))
+            services, api = tools.names.services(namespace_of(self.pod)), tools.names.service(*API_SERVICE)
+            sources = replace(sources, services=services, api=api)
             spec = container_spec(self.pod, container, number, ground, sources)
             run = await self._runs.launch(name, number, spec)
         except ConfigError as error:

@@ -9,11 +9,14 @@ request is answered 401.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 
 from starlette.types import ASGIApp
 
+from beamhall.embedded.api.accounts.admission import ServiceAccountAdmission
+from beamhall.embedded.api.accounts.upkeep import Upkeep
 from beamhall.embedded.api.addresses import ServiceAddresses
 from beamhall.embedded.api.admission import standard_admissions
 from beamhall.embedded.api.builtin_rules import built_in_resources
@@ -40,7 +43,21 @@ from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.kinds import Kind
 
-__all__ = ["Api", "PodLogs", "create_app", "create_resource_api"]
+__all__ = ["Api", "Identity", "PodLogs", "create_app", "create_resource_api"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an API server is known by.
+
+    Attributes:
+        signing_key: What service-account tokens are signed with (PEM, P-256); empty: a new key for this process.
+        authority: Certificate authority that its own certificate is signed with (PEM). Pods get it, with a token;
+            empty: they get no access to the API.
+    """
+
+    signing_key: str = ""
+    authority: str = ""
 
 
 def create_resource_api(
@@ -50,7 +67,7 @@ def create_resource_api(
     *,
     admissions: Sequence[Admission] = (),
     validators: Mapping[Kind, Validator] | None = None,
-    signing_key: str = "",
+    identity: Identity | None = None,
 ) -> Api:
     """Make the resource API on an open store; stored CustomResourceDefinitions are served at once.
 
@@ -60,15 +77,20 @@ def create_resource_api(
         random: Source of uids, generated names and addresses.
         admissions: What else is asked before each write, in order.
         validators: What else is asked by kind of objects that are right by their schema, as webhooks would be.
-        signing_key: What service-account tokens are signed with (PEM, P-256); empty: a new key for this process.
+        identity: What the server is known by; None: nothing that outlives the process.
     """
+    identity = identity or Identity()
     addresses = ServiceAddresses(store, random)
     registry = Registry(built_in_resources(addresses.allocate))
     ledger = Ledger(store, registry)
     node_ports = NodePorts(store, random)
     roles = RbacIndex(store)
     authorizer = RbacAuthorizer(roles)
-    asked = (
+    core = Core(store, clock, registry, authorizer, (), random, Owners(clock), validators=validators or {})
+    tokens = ServiceAccountTokens(store, clock, SigningKey(identity.signing_key))
+    upkeep = Upkeep(core, tokens, identity.authority)
+    core.admissions = (
+        ServiceAccountAdmission(upkeep),
         *standard_admissions(store),
         DefinitionNames(store, clock),
         node_ports,
@@ -76,10 +98,9 @@ def create_resource_api(
         *admissions,
         QuotaAdmission(ledger),
     )
-    core = Core(store, clock, registry, authorizer, asked, random, Owners(clock), validators=validators or {})
-    core.observers += [roles, ledger, node_ports, addresses]
-    tokens = ServiceAccountTokens(store, clock, SigningKey(signing_key))
+    core.observers += [roles, ledger, node_ports, addresses, upkeep]
     api = Api(core, ledger, tokens, Reviews(core, authorizer, tokens))
+    api.errands.append(upkeep.run)
     api.creators.update({
         ("pods", "binding"): partial(bind, api),
         ("pods", "eviction"): partial(evict, api),

@@ -21,7 +21,7 @@ from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, uid_of
 _API_VERSION = "authentication.k8s.io/v1"
 _DEFAULT_S, _SHORTEST_S, _LONGEST_S = 3600, 600, 1 << 32
 _LONG_LIVED_S = 365 * 24 * 3600
-_POD_TOKEN_S = 3607
+POD_TOKEN_S = 3607
 """What the admission of Pods asks for. Clients that read such a token once are served for longer than it says."""
 
 _BINDABLE: Mapping[str, Kind] = {"Pod": POD, "Secret": SECRET, "Node": NODE}
@@ -79,7 +79,7 @@ class TokenRequests:
             "nbf": int(now.timestamp()),
             "sub": service_account_name(namespace, name),
         }
-        if spec["expirationSeconds"] == _POD_TOKEN_S and "pod" in claims[PRIVATE_CLAIMS]:
+        if spec["expirationSeconds"] == POD_TOKEN_S and "pod" in claims[PRIVATE_CLAIMS]:
             claims[PRIVATE_CLAIMS]["warnafter"] = claims["exp"]
             claims["exp"] = claims["iat"] + _LONG_LIVED_S
         status = {"token": self._tokens.key.sign(claims), "expirationTimestamp": format_time(expires)}

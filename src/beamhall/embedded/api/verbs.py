@@ -5,7 +5,7 @@ finds what is served, and hands over to ``reading``, ``watching``, ``writing`` o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal, Protocol
@@ -70,10 +70,12 @@ class Api:
     Attributes:
         tokens: Of service accounts.
         reviews: Questions about users.
+        errands: What ``run`` does beside its own; ``factory`` fills it in.
         creators: What a POST on a subresource does, by (``Kind.resource``, subresource); ``factory`` fills it in.
         logs_of: Where Pod logs come from; ``factory.create_app`` sets it. None: there is no agent.
         usage_of: Who knows what Pods and nodes use; likewise.
         streams_of: Who reaches into running Pods; likewise.
+        begun: Set when what every cluster has from its start is there.
         closing: Set when ``run`` ends, so that streams over HTTP end at once instead of holding up the server's stop.
 
     Args:
@@ -92,6 +94,7 @@ class Api:
         self._applying = Applying(core, self._writing)
         self._deletion = Deletion(core)
         self.reviews = reviews
+        self.errands: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.creators: dict[tuple[str, str], Creator] = {}
         self._collector = Collector(core, self._writing, self._deletion)
         self._expiry = EventExpiry(core)
@@ -100,6 +103,7 @@ class Api:
         self.logs_of: PodLogs | None = None
         self.usage_of: UsageSource | None = None
         self.streams_of: PodStreams | None = None
+        self.begun = asyncio.Event()
         self.closing = asyncio.Event()
 
     @property
@@ -136,10 +140,13 @@ class Api:
         """Make what every cluster has, then do what follows from writes until cancelled; then end the streams."""
         try:
             await begin(self._core, self._writing)
+            self.begun.set()
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._collector.run())
                 parts.create_task(self._expiry.run())
                 parts.create_task(self._quotas.run())
+                for errand in self.errands:
+                    parts.create_task(errand())
         finally:
             self.closing.set()
 

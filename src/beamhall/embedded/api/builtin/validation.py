@@ -57,7 +57,7 @@ from beamhall.embedded.api.builtin.workload_validation import (
 from beamhall.kernel import kinds
 from beamhall.kernel.errors import Cause
 from beamhall.kernel.kinds import PRIORITY_CLASS, Kind
-from beamhall.kernel.objects import ReadOnlyObject, name_of, namespace_of
+from beamhall.kernel.objects import ReadOnlyObject, annotations_of, name_of, namespace_of
 from beamhall.kernel.quantities import parse_quantity
 
 __all__ = ["summary", "validate_create", "validate_status", "validate_update"]
@@ -116,6 +116,10 @@ _SECRET_KEYS: Mapping[str, tuple[str, ...]] = {
 def _validate_secret(obj: ReadOnlyObject) -> Iterator[Cause]:
     data = obj.get("data") or {}
     yield from _validate_keys(data, "data")
+    if obj.get("type") == "kubernetes.io/service-account-token":
+        account = "kubernetes.io/service-account.name"
+        if not annotations_of(obj).get(account):
+            yield required(f"metadata.annotations[{account}]")
     for key in _SECRET_KEYS.get(obj.get("type") or "", ()):
         if key not in data:
             yield required(f"data[{key}]")
