@@ -84,6 +84,10 @@ class PodDirectory:
         """Give (and make) the directory that a container works in if it states none."""
         return self._private("work", container)
 
+    def of_container(self, name: str) -> Sequence[Path]:
+        """Give where a container's logs and its own scratch are."""
+        return [self.path / safe_name(name), *(self.path / f".{kind}-{safe_name(name)}" for kind in ("tmp", "work"))]
+
     def _private(self, kind: str, container: str) -> Path:
         path = self.path / f".{kind}-{safe_name(container)}"
         path.mkdir(exist_ok=True)

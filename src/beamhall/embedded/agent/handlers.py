@@ -10,13 +10,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from beamhall.embedded.agent.httpget import Page, Request, fetch
 from beamhall.embedded.agent.sandbox import StartFailed
 from beamhall.embedded.agent.sandbox.exec import CommandResult
 from beamhall.kernel.kinds import KUBERNETES_VERSION
 
-_OUTPUT_CHARACTERS = 10 * 1024
+_AS_IT_IS = "%/:=&?~#+!$,;'@()*[]"
+_OUTPUT_BYTES = 10 * 1024
 _REDIRECTS_LIMIT = 10
 _AGENT = "kube-probe/" + ".".join(KUBERNETES_VERSION.removeprefix("v").split(".")[:2])
 
@@ -74,6 +76,15 @@ async def ask(handler: Mapping[str, Any], target: Target, timeout_s: float) -> A
     Raises:
         HandlerError: It cannot be asked.
     """
+    try:
+        return await _ask(handler, target, timeout_s)
+    except StartFailed as error:
+        raise HandlerError(f"rpc error: code = Unknown desc = failed to exec in container: {error}") from error
+    except (OSError, ValueError) as error:  # of a host or a header that cannot be, or of too many open files
+        raise HandlerError(str(error)) from error
+
+
+async def _ask(handler: Mapping[str, Any], target: Target, timeout_s: float) -> Answer:
     if (action := handler.get("exec")) is not None:
         return await _ask_command(action, target, timeout_s)
     if (action := handler.get("httpGet")) is not None:
@@ -106,7 +117,7 @@ async def call(handler: Mapping[str, Any], target: Target) -> str:
         if (action := handler.get("sleep")) is not None:
             await asyncio.sleep(max(0.0, float(action.get("seconds") or 0)))
             return ""
-    except (OSError, HandlerError, StartFailed) as error:
+    except (OSError, ValueError, HandlerError, StartFailed) as error:
         return str(error)
     return f"invalid handler: {', '.join(sorted(handler))}"
 
@@ -132,10 +143,7 @@ def port_of(action: Mapping[str, Any], container: Mapping[str, Any]) -> int:
 
 async def _ask_command(action: Mapping[str, Any], target: Target, timeout_s: float) -> Answer:
     command = _command(action)
-    try:
-        done = await target.execute(command, timeout_s=timeout_s)
-    except StartFailed as error:
-        raise HandlerError(f"rpc error: code = Unknown desc = failed to exec in container: {error}") from error
+    done = await target.execute(command, timeout_s=timeout_s)
     if done.timed_out:
         return Answer(False, f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s')
     return Answer(done.code == 0, _text(done.output))
@@ -193,13 +201,13 @@ def _request(action: Mapping[str, Any], target: Target) -> Request:
         scheme=str(action.get("scheme") or "HTTP").lower(),
         host=str(action.get("host") or target.address),
         port=port_of(action, target.container),
-        path=path if path.startswith("/") else f"/{path}",
+        path=quote(path if path.startswith("/") else f"/{path}", safe=_AS_IT_IS),
         headers=_headers(action),
     )
 
 
 def _headers(action: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    stated = [(str(h["name"]), str(h.get("value") or "")) for h in action.get("httpHeaders") or ()]
+    stated = [(str(h.get("name") or ""), str(h.get("value") or "")) for h in action.get("httpHeaders") or ()]
     named = {name.lower() for name, _ in stated}
     usual = [(name, value) for name, value in (("User-Agent", _AGENT), ("Accept", "*/*")) if name.lower() not in named]
     # An empty value takes a usual header away.
@@ -211,4 +219,4 @@ def _command(action: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _text(output: bytes) -> str:
-    return output[:_OUTPUT_CHARACTERS].decode(errors="replace")
+    return output[:_OUTPUT_BYTES].decode(errors="replace")

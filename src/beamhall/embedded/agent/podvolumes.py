@@ -30,7 +30,7 @@ from beamhall.embedded.agent.projections import (
     volumes_of,
 )
 from beamhall.embedded.agent.security import fs_group
-from beamhall.embedded.agent.storage import overgrown, size_limits
+from beamhall.embedded.agent.storage import Limits, overgrown, size_limits
 from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import make_volume
 from beamhall.kernel.clock import parse_time
@@ -207,7 +207,7 @@ class PodVolumes:
             async with asyncio.timeout(None if limit_s is None else max(0.0, limit_s)):
                 await self._stale.wait()
 
-    async def _watch_sizes(self, limits: Mapping[str, int], evict: Callable[[str], None]) -> None:
+    async def _watch_sizes(self, limits: Limits, evict: Callable[[str], None]) -> None:
         while True:
             await asyncio.sleep(self._tools.settings.storage_check_s)
             if message := await asyncio.to_thread(overgrown, self._pod(), self._own, self._tools.roots, limits):

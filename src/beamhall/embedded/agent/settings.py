@@ -52,7 +52,7 @@ class AgentSettings:
         heartbeat_s: How often the Lease that says that this node is alive is renewed; it holds four times as long.
         log_max_bytes: A container's log is rotated when a file of it would grow larger.
         log_max_files: How many files of a container's log are kept.
-        storage_check_s: How often it is looked how much emptyDirs with a limit hold.
+        storage_check_s: How often it is looked how much Pods with limits on storage hold.
         minimum_grace_s: What a Pod whose object is gone already gets between SIGTERM and SIGKILL.
         pod_network: Where Pod addresses are taken from, in 127.0.0.0/8.
         usage_period_s: How often usage is looked at while containers run.

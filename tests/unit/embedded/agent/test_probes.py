@@ -1,7 +1,7 @@
 """Probes and lifecycle hooks on real processes."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from h2.config import H2Configuration
@@ -9,6 +9,8 @@ from h2.connection import H2Connection
 from h2.events import RequestReceived, StreamEnded
 
 from beamhall.embedded.agent.grpchealth import check
+from beamhall.embedded.agent.handlers import Answer, HandlerError, Target, ask, call
+from beamhall.embedded.agent.sandbox import StartFailed
 from beamhall.kernel.kinds import POD
 from tests.unit.embedded.agent.conftest import pod_of, running
 from tests.unit.embedded.agent.test_agent import conditions_of, main_of
@@ -147,6 +149,58 @@ async def test_what_cannot_be_asked_says_nothing(agent, cluster):
     )
     assert heard[1] == "Readiness probe errored and resulted in unknown state: couldn't find port: x"
     assert main_of(cluster.pod("one"))["restartCount"] == 0
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"httpGet": {"port": 9, "host": "a..b"}},
+        {"httpGet": {"port": 9, "host": "x" * 300}},
+        {"httpGet": {"port": 9, "httpHeaders": [{"name": "ä b", "value": "\n"}]}},
+        {"httpGet": {"port": 9, "path": "/a b?ü=\n"}},
+        {"httpGet": {"port": 9, "host": "127.0.0.1\0"}},
+        {"tcpSocket": {"port": 9, "host": "a..b"}},
+        {"tcpSocket": {"port": 70000}},
+        {"grpc": {"port": 9, "service": "ü"}},
+        {"exec": {"command": []}},
+        {},
+    ],
+)
+async def test_whatever_is_asked_ends_no_service(action):
+    target = Target({"name": "c"}, "127.0.0.1", _gone)
+    answer = Answer(False)
+    with suppress(HandlerError):
+        answer = await ask(action, target, 5)
+    assert not answer.is_good
+    assert await call(action, target)
+
+
+async def _gone(argv, *, timeout_s):
+    raise StartFailed("gone", "the container is not running")
+
+
+async def test_hooks_and_redirects_over_http():
+    seen = []
+
+    async def serve(reader, writer):
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        path = seen[-1].split()[1]
+        answers = {"/here": "302 Found\r\nLocation: /there", "/away": "302 Found\r\nLocation: http://example.org/"}
+        status = answers.get(path, "200 OK")
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 4\r\n\r\nbody".encode())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        target = Target({"name": "c", "ports": [{"name": "web", "containerPort": port}]}, "127.0.0.1", _gone)
+        assert await ask({"httpGet": {"port": "web", "path": "here"}}, target, 5) == Answer(True, "body")
+        assert [line.split()[1] for line in seen] == ["/here", "/there"]
+        assert "User-Agent: kube-probe/" in seen[0]
+        assert f"Host: 127.0.0.1:{port}" in seen[0]
+        away = await ask({"httpGet": {"port": port, "path": "/away"}}, target, 5)
+        assert away == Answer(True, "Probe terminated redirects, Response body: body", is_warning=True)
+        assert await call({"httpGet": {"port": port, "path": "/hook"}}, target) == ""
+        assert seen[-1].startswith("GET /hook ")
 
 
 async def test_a_probe_that_takes_too_long_fails(agent, cluster):

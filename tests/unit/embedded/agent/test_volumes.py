@@ -9,7 +9,7 @@ from beamhall.embedded.agent.environment import ConfigError
 from beamhall.embedded.agent.projections import Contents, File, TokenSpec, VolumeError, contents_needed, files_of
 from beamhall.embedded.agent.publishing import publish
 from beamhall.embedded.agent.sandbox.child.inside import open_within
-from beamhall.embedded.agent.storage import overgrown, size_limits
+from beamhall.embedded.agent.storage import Limits, overgrown, size_limits
 from beamhall.embedded.agent.volumes import Roots, make_volume, memory_root, mounts_of, remove_memory, volume_path
 from beamhall.kernel.kinds import CONFIG_MAP, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, SECRET
 
@@ -234,7 +234,7 @@ def test_what_emptydirs_hold_is_held_against_their_limits(tmp_path):
     for volume in subject["spec"]["volumes"]:
         make_volume(subject, volume, own, roots, CONTENTS)
     limits = size_limits(subject)
-    assert limits == {"e": 1 << 20}
+    assert limits == Limits({"e": "1Mi"})
     (own.volumes / "free" / "big").write_bytes(b"x" * (2 << 20))
     (own.volumes / "e" / "small").write_bytes(b"x" * 5000)
     (own.volumes / "e" / "link").symlink_to(own.volumes / "free" / "big")
@@ -243,6 +243,37 @@ def test_what_emptydirs_hold_is_held_against_their_limits(tmp_path):
     (own.volumes / "e" / "deep").mkdir()
     (own.volumes / "e" / "deep" / "big").write_bytes(b"x" * (2 << 20))
     assert overgrown(subject, own, roots, limits) == 'Usage of EmptyDir volume "e" exceeds the limit "1Mi". '
+
+
+TOO_MUCH = 'Container c0 exceeded its local ephemeral storage limit "1Mi". '
+STORAGE = {
+    "nothing": ([None], {}, Limits(), ""),
+    "within": (["1Mi"], {"c0/0/log": 5000}, Limits({}, {"c0": "1Mi"}, 1 << 20), ""),
+    "logs": (["1Mi", None], {"c0/0/log": 2 << 20}, Limits({}, {"c0": "1Mi"}), TOO_MUCH),
+    "scratch": (["1Mi", None], {".tmp-c0/x": 2 << 20}, Limits({}, {"c0": "1Mi"}), TOO_MUCH),
+    "others'": (["1Mi", None], {".tmp-c1/x": 2 << 20}, Limits({}, {"c0": "1Mi"}), ""),
+    "together": (
+        ["1Mi", "1Mi"], {".volumes/e/x": 3 << 20}, Limits({}, {"c0": "1Mi", "c1": "1Mi"}, 2 << 20),
+        "Pod ephemeral local storage usage exceeds the total limit of containers 2097152. ",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STORAGE.values(), ids=STORAGE)
+def test_storage_of_containers_is_held_against_their_limits(tmp_path, case):
+    amounts, held, limits, message = case
+    own, roots = PodDirectory(tmp_path, "uid-1"), Roots(tmp_path / "claims", False)
+    subject = pod({"name": "e", "emptyDir": {}})
+    subject["spec"]["containers"] = [
+        {"name": f"c{number}"} | ({"resources": {"limits": {"ephemeral-storage": amount}}} if amount else {})
+        for number, amount in enumerate(amounts)
+    ]
+    for path, size in held.items():
+        (own.path / path).parent.mkdir(parents=True)
+        (own.path / path).write_bytes(b"x" * size)
+    assert size_limits(subject) == limits
+    assert bool(limits) == any(amounts)
+    assert overgrown(subject, own, roots, limits) == message
 
 
 def test_volumes_made_from_objects_are_read_only(tmp_path):
