@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from beamhall.embedded.store.lock import StoreLocked
 from beamhall.embedded.store.store import Store
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "store_writer.py"
@@ -57,4 +58,21 @@ async def test_every_commit_is_synced(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "objects.db")
     assert store._writer._connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert store._writer._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    await store.close()
+
+
+async def test_another_process_is_named_and_its_end_frees_the_store(tmp_path: Path) -> None:
+    """The lock is held by a living process only: one that was killed leaves its file, and nobody behind it."""
+    database = tmp_path / "objects.db"
+    command = [sys.executable, str(PROGRAM), str(database), str(KEYS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it writes, so it holds the lock
+        with pytest.raises(StoreLocked, match=rf"in use by another Beamhall \(process {process.pid}\); stop that one"):
+            await Store.open(database)
+        process.kill()
+        process.wait()
+    assert database.with_name("objects.db.lock").read_text() == f"{process.pid}\n"
+    store = await Store.open(database)
+    assert store.count("counters") > 0
     await store.close()

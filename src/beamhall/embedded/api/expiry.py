@@ -63,7 +63,8 @@ class EventExpiry:
         found = []
         for event in (await asyncio.to_thread(self._core.store.list, EVENT.resource)).items:
             written = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
-            age_s = (now - parse_time(written)) / timedelta(seconds=1)
+            # A clock that was set back makes news of the future: they must not live for as long as it went back.
+            age_s = max(0.0, (now - parse_time(written)) / timedelta(seconds=1))
             found.append((monotonic + self._lifetime_s - age_s, (namespace_of(event), name_of(event))))
         later = self._ends
         self._ends = {key: end for end, key in sorted(found) if key not in later} | later

@@ -5,10 +5,11 @@ mean (uids, timestamps, validation, who may) is the API server's business. Read 
 """
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,9 @@ from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_o
 WAITING_LIMIT = 10_000
 """Writes that may wait for their commit; more are answered ``TooManyRequests``."""
 
+Monotonic = Callable[[], float]
+"""Gives seconds on a clock that never jumps."""
+
 KEEP = Retention()
 """How much of the past stays watchable by default."""
 
@@ -38,17 +42,18 @@ class Store:
     objects. Lists may be asked for on any thread; all else belongs to the loop that opened the store.
     """
 
-    def __init__(self, path: Path, lock: FileLock, keep: Retention, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, opened: tuple[sqlite3.Connection, Reader], path: Path, lock: FileLock, keep: Retention, now: Monotonic
+    ) -> None:
         """Use ``open``."""
-        connection = connect(path, is_writer=True)
+        connection, self._reader = opened
         self._lock = lock
         self._loop = asyncio.get_running_loop()
-        self._reader = Reader(path)
         revision, compacted = self._reader.revisions()
         self._recent = Recent()
         self._counts = Counts(self._reader.counts())
         self._hub = Hub(self._reader.changes, revision)
-        compactor = Compactor(connection, path, compacted, keep, monotonic)
+        compactor = Compactor(connection, path, compacted, keep, now)
         self._writer = Writer(connection, compactor, revision, deliver=self._deliver_from_thread)
         self._waiting: set[asyncio.Future[Result]] = set()
         self._is_open = True
@@ -56,9 +61,7 @@ class Store:
         self._thread.start()
 
     @classmethod
-    async def open(
-        cls, path: Path, *, keep: Retention = KEEP, monotonic: Callable[[], float] = time.monotonic
-    ) -> "Store":
+    async def open(cls, path: Path, *, keep: Retention = KEEP, monotonic: Monotonic = time.monotonic) -> "Store":
         """Open or make a store; a file of an older format is brought up to date first.
 
         Args:
@@ -71,13 +74,15 @@ class Store:
             StoreUnusable: The file is no store, is damaged, or is of a newer format.
         """
         lock = FileLock(path.with_name(path.name + ".lock"))
-        lock.acquire()
-        try:
+        with ExitStack() as undo:
+            lock.acquire()
+            undo.callback(lock.release)
             prepare_file(path)
-            return cls(path, lock, keep, monotonic)
-        except BaseException:
-            lock.release()
-            raise
+            connection = undo.enter_context(closing(connect(path, is_writer=True)))
+            reader = undo.enter_context(closing(Reader(path)))
+            store = cls((connection, reader), path, lock, keep, monotonic)
+            undo.pop_all()
+        return store
 
     async def close(self) -> None:
         """Finish the writes that wait, end every watch, and let go of the file. Again is harmless."""
