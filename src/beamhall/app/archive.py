@@ -2,7 +2,7 @@
 
     manifest.json                       what is in it; the first member
     objects.db                          all objects, as they were at one moment
-    token, tls/, config.yaml, images.yaml
+    token, service-account.key, users.yaml, tls/, config.yaml, images.yaml
     volumes/NAMESPACE/CLAIM/...         only where they were asked for
 
 What can be made anew is left out: environments, what runs, where the service is found. ``backup`` writes it,
@@ -26,7 +26,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 STORE = "objects.db"
 VOLUMES = "volumes"
-FILES = ("token", "config.yaml", "images.yaml")
+FILES = ("token", "service-account.key", "users.yaml", "config.yaml", "images.yaml")
 DIRECTORIES = ("tls",)
 
 SMALL_BYTES = 1024 * 1024

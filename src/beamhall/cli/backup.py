@@ -15,9 +15,9 @@ from beamhall.app.settings import load_settings
 def command(file: Path | None, data: Path | None, volumes: bool) -> None:
     """Write a backup of the service to FILE (default: beamhall-TIME.tar.gz here), also while it runs.
 
-    It holds all objects as they are at one moment, the token, the TLS certificate, config.yaml and images.yaml: all
-    that a service cannot make anew. It holds secrets, so only you may read it. Environments are left out, and so are
-    volumes unless asked for; volumes are copied file by file while Pods may write them.
+    It holds all objects as they are at one moment, tokens, keys, users, the TLS certificate, config.yaml and
+    images.yaml: all that a service cannot make anew. It holds secrets, so only you may read it. Environments are left
+    out, and so are volumes unless asked for; volumes are copied file by file while Pods may write them.
 
     FILE gets its name only when it is whole, on disk, and read back. `beamhall restore` puts it back.
 

@@ -21,6 +21,7 @@ from beamhall.embedded.store.store import Store
 from beamhall.kernel.errors import Expired
 from tests.programs.store_of_format_1 import write as write_format_1
 
+KEPT = ("token", "service-account.key", "users.yaml", "images.yaml", "tls/ca.crt")
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
 
@@ -41,6 +42,8 @@ async def filled(data: Path) -> int:
     (data / "tls" / "ca.crt").write_text("authority")
     (data / "token").write_text("secret\n")
     (data / "images.yaml").write_text("images: []\n")
+    (data / "users.yaml").write_text("users: []\n")
+    (data / "service-account.key").write_text("key")
     volume = data / "volumes" / "lab" / "claim"
     (volume / "deep").mkdir(parents=True)
     (volume / "deep" / "file").write_text("content")
@@ -71,7 +74,7 @@ async def test_a_backup_has_what_cannot_be_made_anew(data: Path, tmp_path: Path)
     assert examine(file) == made
     assert (made.manifest.made, made.manifest.has_volumes) == ("2026-03-04T05:06:07Z", False)
     with tarfile.open(file) as archive:
-        assert archive.getnames() == ["manifest.json", "objects.db", "token", "images.yaml", "tls/ca.crt"]
+        assert archive.getnames() == ["manifest.json", "objects.db", *KEPT]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.tar.gz", "data"]
     assert not [path for path in data.iterdir() if path.name.startswith(".")]
@@ -83,7 +86,7 @@ async def test_a_restored_directory_is_as_the_first(data: Path, tmp_path: Path) 
     done = restore_backup(file, other, NOW, force=False)
     assert done.replaced is None
     assert await names_in(other) == ["x", "y"]
-    for name in ("token", "images.yaml", "tls/ca.crt", "volumes/lab/claim/deep/file"):
+    for name in (*KEPT, "volumes/lab/claim/deep/file"):
         assert (other / name).read_text() == (data / name).read_text()
     volume = other / "volumes" / "lab" / "claim"
     assert stat.S_IMODE((volume / "run").stat().st_mode) == 0o755
@@ -148,13 +151,13 @@ async def test_what_is_replaced_is_kept(data: Path, tmp_path: Path) -> None:
 async def test_data_is_not_replaced_unasked(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup.tar.gz"
     make_backup(data, file, NOW, with_volumes=False)
-    with pytest.raises(RestoreRefused, match=r"has data \(volumes, tls, token, images.yaml, objects.db\).*--force"):
+    with pytest.raises(RestoreRefused, match=r"has data \(volumes, tls, token, .*, objects.db\).*--force"):
         restore_backup(file, data, NOW, force=False)
     with claimed(data), pytest.raises(DataDirectoryInUse):
         restore_backup(file, data, NOW, force=True)
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", range(8))
 async def test_a_restore_that_was_interrupted_is_finished(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
