@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from beamhall.client.protocol import Client
-from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, NotFound
+from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from beamhall.kernel.objects import (
     Key,
     Object,
@@ -35,6 +35,10 @@ AT_ONCE = 64
 
 class NameTaken(Conflict):
     """An object that a plan wants to make has a name that something else has."""
+
+
+class NotAllowed(Forbidden):
+    """An object that a plan wants to make may not be made: a quota is used up, or it is invalid."""
 
 
 @dataclass(slots=True)
@@ -140,6 +144,8 @@ class Hand:
             report.done.append((key, f"created {key}"))
         except AlreadyExists:
             made = await self._existing(key, action.object)
+        except (Forbidden, Invalid) as error:
+            raise NotAllowed(f"Error creating: {error.message}") from error
         if sighting is not None:
             sighting.expect_created(made)
 

@@ -1,7 +1,7 @@
 """Events for people (``kubectl describe``): what controllers say about objects, counted instead of repeated.
 
 An Event's name follows from the object's uid, reason and message, so that saying it again counts up, also after a
-restart and by another process. Recording never waits: one task writes what is queued. An Event that cannot be written
+restart and by another process. Recording never waits: a few tasks write what is queued. An Event that cannot be written
 is lost; it never fails a plan. Source: Kubernetes API, core/v1 Event.
 """
 
@@ -20,10 +20,13 @@ from beamhall.kernel.kinds import EVENT
 from beamhall.kernel.objects import Object, metadata_of, name_of, namespace_of, uid_of
 from beamhall.kernel.plan import Emit
 
-QUEUE_LIMIT = 1_000
-"""Events that wait to be written; more are dropped, for people read none of so many."""
+QUEUE_LIMIT = 10_000
+"""Events that wait to be written; more are dropped. Thousands of short Jobs may begin and end together."""
 
-REMEMBERED = 4_096
+AT_ONCE = 4
+"""Events that are written together: enough to keep up, few enough not to keep work waiting."""
+
+REMEMBERED = 16_384
 QUIET_S = 10.0
 """The same Event is written at most once in so many seconds; what was said meanwhile is counted with the next."""
 
@@ -66,7 +69,12 @@ class EventRecorder:
         self._wake.set()
 
     async def run(self) -> None:
-        """Write what is recorded, one after another, for ever."""
+        """Write what is recorded, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
         while True:
             while self._queue:
                 await self._write(*self._queue.popleft())

@@ -5,16 +5,17 @@ never lost: it goes to the log and the story, and the key is planned again after
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from beamhall.kernel.clock import Clock
-from beamhall.kernel.errors import Conflict
+from beamhall.kernel.errors import ApiError, Conflict
 from beamhall.kernel.objects import Key, ReadOnlyObject
 from beamhall.kernel.plan import Emit, Plan
 from beamhall.runtime import metrics
-from beamhall.runtime.carry_out import Hand, NameTaken, Report
+from beamhall.runtime.carry_out import Hand, NameTaken, NotAllowed, Report
 from beamhall.runtime.controller import Controller
 from beamhall.runtime.events import EventRecorder
 from beamhall.runtime.queue import KeyQueue
@@ -33,6 +34,9 @@ IDLE_REST = 4
 nothing was to be done, it rests several times as long."""
 
 FAILURES_UNTIL_STUCK = 5
+
+_REASONS: Mapping[type[ApiError], str] = {NameTaken: "NameTaken", NotAllowed: "FailedCreate"}
+"""What is told people of an object whose plan was refused, as Events of these reasons."""
 
 _log = structlog.get_logger(__name__)
 
@@ -140,8 +144,9 @@ class Worker:
         if error is None:
             return
         failures = self.queue.add_failed(key)
-        if isinstance(error, NameTaken) and not self.controller.singleton:
-            about = Emit(self.controller.kind, obj, "NameTaken", error.message, "Warning")
+        reason = _REASONS.get(type(error))
+        if reason and not self.controller.singleton:
+            about = Emit(self.controller.kind, obj, reason, error.message, "Warning")
             self._shared.recorder.record(about, self.controller.name)
         is_usual = failures == 1 or (isinstance(error, Conflict) and failures < FAILURES_UNTIL_STUCK)
         level = _log.debug if is_usual else _log.warning

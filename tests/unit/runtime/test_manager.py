@@ -203,6 +203,20 @@ async def test_a_taken_name_is_told_and_the_plan_goes_on_when_it_is_free() -> No
 
 
 @virtually
+async def test_what_may_not_be_made_is_told_and_tried_again() -> None:
+    cluster = ModelCluster()
+    async with running(cluster):
+        await cluster.create(CREW, crew("c", 1))
+        cluster.failures.append(("before", Forbidden('pods "c-0" is forbidden: exceeded quota')))
+        await settle()
+        await asyncio.sleep(10)
+        (event,) = [event for event in cluster.all(EVENT) if event["reason"] == "FailedCreate"]
+        assert event["message"] == 'Error creating: pods "c-0" is forbidden: exceeded quota'
+        assert (event["type"], event["involvedObject"]["name"]) == ("Warning", "c")
+        assert pods(cluster) == ["c-0"]
+
+
+@virtually
 async def test_an_object_made_anew_waits_for_the_garbage_of_the_old_one() -> None:
     cluster = ModelCluster()
     async with running(cluster):
