@@ -65,14 +65,22 @@ async def disturb(cluster: ModelCluster, step: Step) -> None:
 
 async def live_through(cluster: ModelCluster, controller: Controller, steps: Sequence[Step], act: Act) -> None:
     """Run a controller through the steps, and then until it has nothing left to do."""
-    manager = Manager(cluster, [controller], LoopClock(), pace=Pace(jitter=lambda: 0.5))
+    await live_together(cluster, [controller], steps, act)
+
+
+async def live_together(
+    cluster: ModelCluster, controllers: Sequence[Controller], steps: Sequence[Step], act: Act
+) -> None:
+    """Run controllers through the steps, and then until they have nothing left to do."""
+    manager = Manager(cluster, controllers, LoopClock(), pace=Pace(jitter=lambda: 0.5))
+    kinds = {kind for controller in controllers for kind in controller.kinds}
     async with asyncio.TaskGroup() as group:
         running = group.create_task(manager.run())
         for step in steps:
             await disturb(cluster, step)
             await act(cluster, step)
             await asyncio.sleep(0)
-        for kind in controller.kinds:
+        for kind in kinds:
             cluster.show(kind)
         cluster.failures.clear()
         await asyncio.sleep(200)  # longer than any delay of reflector and queue
@@ -83,7 +91,7 @@ async def live_through(cluster: ModelCluster, controller: Controller, steps: Seq
         requests = len(cluster.requests)
         await asyncio.sleep(2000)
         assert len(cluster.requests) == requests, "it does not rest"
-        for kind in controller.kinds:
+        for kind in kinds:
             seen = list(manager.views.present().list(kind))
             assert seen == cluster.all(kind)
         running.cancel()
