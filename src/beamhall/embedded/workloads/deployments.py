@@ -165,7 +165,7 @@ def _patch_of(sets: Sets, one: ReadOnlyObject, size: int) -> Mapping[str, Any]:
     annotations = dict(sizing(sets)) if size else {}
     spec: dict[str, Any] = {} if size == size_of(one) else {"replicas": size}
     if one is sets.new and not sets.deployment["spec"].get("paused"):
-        annotations |= annotations_for(sets)
+        annotations = {**annotations_for(sets), **annotations}
         min_ready_s = int(sets.deployment["spec"].get("minReadySeconds") or 0)
         if int(one["spec"].get("minReadySeconds") or 0) != min_ready_s:
             spec["minReadySeconds"] = min_ready_s

@@ -169,6 +169,18 @@ def test_scaling_up_and_down() -> None:
         assert apps.one(DEPLOYMENT, "web")["status"].get("availableReplicas", 0) == wanted
 
 
+def test_a_change_of_size_that_only_half_of_the_sets_have_taken_in_is_finished() -> None:
+    apps = _apps(strategy=_rolling(1, 0), replicas=1)
+    apps.turn()
+    apps.edit(DEPLOYMENT, "web", template=_image("v2"))
+    apps.work()
+    for one in apps.list(REPLICA_SET):
+        if one["spec"]["template"]["spec"]["containers"][0]["image"] == "v2":
+            one["metadata"]["annotations"][DESIRED] = "2"  # as it was sized before, when the other was sized anew
+    apps.turn()
+    assert _sizes(apps) == {"v1": 0, "v2": 1}
+
+
 def _set(name: str, size: int, *, sized_for: int, created: str, available: int | None = None) -> Any:
     annotations = {DESIRED: str(sized_for), "deployment.kubernetes.io/max-replicas": str(sized_for + 3)}
     return {
