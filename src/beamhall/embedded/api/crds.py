@@ -162,8 +162,18 @@ def problems_of(definition: ReadOnlyObject) -> Sequence[Cause]:
     if spec.get("scope") not in ("Namespaced", "Cluster"):
         found.append(_invalid("spec.scope", 'must be "Namespaced" or "Cluster"'))
     if (spec.get("conversion") or {}).get("strategy") == "Webhook":
-        found.append(_invalid("spec.conversion.strategy", "webhooks are not served: versions may differ in name only"))
+        message = '"Webhook": webhooks are not served; use None, with versions that differ in apiVersion only'
+        found.append(_invalid("spec.conversion.strategy", message))
+    if spec.get("preserveUnknownFields"):
+        message = "true: must be false; set x-kubernetes-preserve-unknown-fields in the schema where it is to be open"
+        found.append(_invalid("spec.preserveUnknownFields", message))
     versions = spec.get("versions") or ()
+    seen = [version.get("name") for version in versions]
+    found.extend(
+        Cause("FieldValueDuplicate", f'Duplicate value: "{name}"', f"spec.versions[{number}].name")
+        for number, name in enumerate(seen)
+        if name in seen[:number]
+    )
     if sum(bool(version.get("storage")) for version in versions) != 1:
         found.append(_invalid("spec.versions", "must have exactly one version marked as storage version"))
     for number, version in enumerate(versions):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from beamhall.embedded.api.schema_extensions import place_problems
 from beamhall.kernel.errors import Cause
 
 _TYPES = ("object", "array", "string", "integer", "number", "boolean")
@@ -46,7 +47,10 @@ def _problems(schema: Any, path: str, *, is_typed: bool, depth: int) -> Iterator
     if depth > _DEPTH_LIMIT:
         yield _wrong(path, f"is nested more than {_DEPTH_LIMIT} deep")
         return
-    yield from _plain_problems(schema, path)
+    plain = list(_plain_problems(schema, path))
+    yield from plain
+    if not plain:
+        yield from place_problems(schema, path, is_combined=not is_typed)
     has_other_type = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
     if is_typed and not schema.get("type") and not has_other_type:
         yield Cause(

@@ -183,3 +183,72 @@ async def test_a_name_that_another_definition_has_is_not_served(client):
                 break
             await asyncio.sleep(0.001)
     assert (await client.list(games)).items == []
+
+
+TEXT = {"type": "string"}
+ATOMIC = {"type": "object", "x-kubernetes-map-type": "atomic"}
+KEYED = {
+    "type": "array",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["k"],
+    "items": {"type": "object", "properties": {"k": TEXT}, "required": ["k"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "message"),
+    [
+        ({"type": "string", "$ref": "#/x"}, "$ref", "$ref is not supported"),
+        ({"type": "array", "items": TEXT, "uniqueItems": True}, "uniqueItems", "becomes quadratic"),
+        ({"type": "object", "properties": {"a": TEXT}, "additionalProperties": TEXT}, "additionalProperties", "exclus"),
+        ({"type": "object", "x-kubernetes-preserve-unknown-fields": False},
+         "x-kubernetes-preserve-unknown-fields", "must be true or undefined"),
+        ({"type": "string", "anyOf": [{"default": "x"}]}, "anyOf[0].default", "must be empty to be structural"),
+        ({"type": "object", "x-kubernetes-embedded-resource": True}, "properties", "must not be empty"),
+        ({"type": "object", "x-kubernetes-list-type": "set"}, "type", "must be array"),
+        ({"type": "array", "items": TEXT, "x-kubernetes-list-type": "bag"},
+         "x-kubernetes-list-type", "supported values"),
+        ({**KEYED, "x-kubernetes-list-map-keys": []}, "x-kubernetes-list-map-keys", "must not be empty"),
+        ({**KEYED, "x-kubernetes-list-map-keys": ["j"]}, "x-kubernetes-list-map-keys[0]", "names of item properties"),
+        ({**KEYED, "items": TEXT}, "items.type", "must be object"),
+        ({**KEYED, "items": {"type": "object", "properties": {"k": TEXT}}},
+         "items.properties[k].default", "must have a"),
+        ({"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "set"},
+         "items.x-kubernetes-map-type", "must be atomic"),
+        ({"type": "string", "x-kubernetes-map-type": "atomic"}, "type", "must be object"),
+        ({"type": "integer", "default": "x"}, "default", "must be an integer"),
+        ({"type": "object", "properties": {"a": TEXT}, "default": {"b": 1}},
+         "default", "must not have unknown fields: b"),
+    ],
+)  # fmt: skip
+def test_schemas_that_are_no_structural_ones(schema, field, message):
+    (cause,) = schema_problems({"type": "object", "properties": {"x": schema}}, "s")
+    assert cause.field == f"s.properties[x].{field}"
+    assert message in cause.message
+
+
+def test_schemas_with_extensions_that_are_right():
+    for schema in (
+        KEYED,
+        {**KEYED, "items": {"type": "object", "properties": {"k": {**TEXT, "default": ""}}}},
+        {
+            "type": "array",
+            "items": {"type": "object", "x-kubernetes-map-type": "atomic"},
+            "x-kubernetes-list-type": "set",
+        },
+        {"type": "object", "properties": {"a": TEXT}, "default": {"a": "x"}},
+        {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True},
+    ):
+        assert list(schema_problems({"type": "object", "properties": {"x": schema}}, "s")) == []
+
+
+async def test_definitions_that_cannot_be_served_say_why(client):
+    definition = toy_definition()
+    definition["spec"] |= {"conversion": {"strategy": "Webhook"}, "preserveUnknownFields": True}
+    definition["spec"]["versions"] *= 2
+    with pytest.raises(Invalid) as caught:
+        await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
+    said = {cause.field: cause.message for cause in caught.value.causes}
+    assert "webhooks are not served" in said["spec.conversion.strategy"]
+    assert "must be false" in said["spec.preserveUnknownFields"]
+    assert said["spec.versions[1].name"] == 'Duplicate value: "v1"'

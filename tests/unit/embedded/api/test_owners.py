@@ -199,7 +199,11 @@ async def test_custom_kinds_are_applied_by_their_schema(http, client):
                 "type": "array",
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],
-                "items": {"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}},
+                "items": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
+                },
             },
         },
     }
