@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp
 
 from beamhall.app.controllers import embedded_controllers, embedded_definitions
-from beamhall.app.definitions import install_definitions
+from beamhall.app.definitions import install_definitions, install_roles
 from beamhall.app.pod_access import PodAccess, publish
 from beamhall.app.settings import Settings, simulated_resources
 from beamhall.catalog.catalog import Catalog
@@ -97,6 +97,7 @@ class Cluster:
             parts.create_task(self._api.run())
             await install_definitions(self.client, embedded_definitions(), update=True)
             await self._api.begun.wait()
+            await install_roles(self.client, embedded_definitions())
             await publish(self.client, self._access)
             self._installed.set()
             parts.create_task(self._manager.run())

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from beamhall.client.protocol import Client, Selection
 from beamhall.kernel.conditions import is_true
 from beamhall.kernel.errors import AlreadyExists, Expired
-from beamhall.kernel.kinds import CUSTOM_RESOURCE_DEFINITION
+from beamhall.kernel.kinds import CLUSTER_ROLE, CUSTOM_RESOURCE_DEFINITION
 from beamhall.kernel.objects import Object, name_of
 
 _ESTABLISHED_TIMEOUT_S = 30.0
+_AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
+_READ = ("get", "list", "watch")
+_WRITE = ("create", "update", "patch", "delete", "deletecollection")
 
 
 async def install_definitions(client: Client, definitions: Iterable[Object], *, update: bool) -> None:
@@ -33,6 +36,34 @@ async def install_definitions(client: Client, definitions: Iterable[Object], *, 
                 await client.patch(CUSTOM_RESOURCE_DEFINITION, name, "", {"spec": definition["spec"]})
         async with asyncio.timeout(_ESTABLISHED_TIMEOUT_S):
             await _wait_established(client, name)
+
+
+async def install_roles(client: Client, definitions: Iterable[Object]) -> None:
+    """Let those who may view or edit a namespace do so with our custom kinds too: by roles that are aggregated.
+
+    Args:
+        client: The cluster.
+        definitions: CustomResourceDefinition objects.
+    """
+    for role in definition_roles(definitions):
+        try:
+            await client.create(CLUSTER_ROLE, role)
+        except AlreadyExists:
+            await client.patch(CLUSTER_ROLE, name_of(role), "", role)
+
+
+def definition_roles(definitions: Iterable[Object]) -> Iterator[Object]:
+    """Give a role for viewing and one for editing, for each API group of the definitions."""
+    resources: dict[str, list[str]] = {}
+    for definition in definitions:
+        resources.setdefault(definition["spec"]["group"], []).append(definition["spec"]["names"]["plural"])
+    for group, plurals in resources.items():
+        for what, verbs, parts in (("view", _READ, ("", "/status", "/scale")), ("edit", _WRITE, ("", "/scale"))):
+            names = [plural + part for plural in sorted(plurals) for part in parts]
+            yield {
+                "metadata": {"name": f"{group}:{what}", "labels": {f"{_AGGREGATE}{what}": "true"}},
+                "rules": [{"verbs": list(verbs), "apiGroups": [group], "resources": names}],
+            }
 
 
 async def _wait_established(client: Client, name: str) -> None:

@@ -84,9 +84,7 @@ class Objects:
     ) -> Reply | Stream:
         if request.flag("watch"):
             raise BadRequest("watch a collection with fieldSelector=metadata.name=NAME instead of one object")
-        if address.subresource and address.subresource not in resource.subresources:
-            raise NotFound(f'{resource.name} has no subresource "{address.subresource}"')
-        obj = await self._api.get(user, resource.kind, address.name, address.namespace)
+        obj = await self._api.get(user, resource.kind, address.name, address.namespace, subresource=address.subresource)
         return self._shaped(request, resource, obj, accepted)
 
     async def _list(

@@ -50,7 +50,7 @@ async def evict(api: Api, user: User, where: tuple[str, str], body: Any, options
 async def read_scale(api: Api, user: User, resource: Resource, where: tuple[str, str]) -> Object:
     """Give the ``Scale`` of an object."""
     namespace, name = where
-    return _scale_of(_paths(resource), await api.get(user, resource.kind, name, namespace))
+    return _scale_of(_paths(resource), await api.get(user, resource.kind, name, namespace, subresource="scale"))
 
 
 async def write_scale(
@@ -96,7 +96,9 @@ async def write_scale(
             obj["metadata"]["resourceVersion"] = revision
         return obj
 
-    return _scale_of(paths, await api.change(user, resource.kind, where, change, "scale", options))
+    api.permit(user, "update" if kind is None else "patch", resource.kind, where, "scale")
+    options = replace(options, through="scale")
+    return _scale_of(paths, await api.writing.change(user, resource, where, change, "", options))
 
 
 async def _apply_scale(

@@ -150,9 +150,9 @@ class Api:
         finally:
             self.closing.set()
 
-    async def get(self, user: User, kind: Kind, name: str, namespace: str = "") -> Object:
-        """Give an object. Raises ``NotFound``."""
-        resource = self._allowed(user, "get", kind, namespace, name)
+    async def get(self, user: User, kind: Kind, name: str, namespace: str = "", *, subresource: str = "") -> Object:
+        """Give an object, for a user who may get it, or this part of it. Raises ``NotFound``."""
+        resource = self._allowed(user, "get", kind, namespace, name, subresource)
         return self._reading.get(resource, namespace, name)
 
     async def list(
@@ -249,7 +249,7 @@ class Api:
     async def change(
         self, user: User, kind: Kind, where: tuple[str, str], change: Change, subresource: str, options: WriteOptions
     ) -> Object:
-        """Change an object by a function, for subresources that write through another form (scale)."""
+        """Change an object by a function, for subresources that write through another form (finalize)."""
         resource = self._allowed(user, "update", kind, *where, subresource)
         part = subresource if subresource == "finalize" else ""
         options = replace(options, through=subresource)
@@ -326,6 +326,10 @@ class Api:
         if self.streams_of is None:
             raise ServiceUnavailable("this API server has no node agent that could reach into Pods")
         return self.streams_of, pod
+
+    def permit(self, user: User, verb: str, kind: Kind, where: tuple[str, str], subresource: str) -> None:
+        """Let pass what the user may do, for those who then write by ``writing``. Raises ``Forbidden``."""
+        self._allowed(user, verb, kind, *where, subresource)
 
     def _allowed(
         self, user: User, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = ""

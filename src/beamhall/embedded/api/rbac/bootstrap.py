@@ -44,7 +44,6 @@ _TO_VIEW = (
     _on(_READ, "apps", "controllerrevisions deployments deployments/scale deployments/status replicasets "
         "replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status"),
     _on(_READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
-    _on(_READ, "scheduling.x-k8s.io", "podgroups podgroups/status"),
     _on(_READ, "metrics.k8s.io", "nodes pods"),  # as metrics-server's "system:aggregated-metrics-reader"
 )  # fmt: skip
 _TO_EDIT = (
@@ -58,8 +57,8 @@ _TO_EDIT = (
         "statefulsets/scale"),
     _on(_WRITE, "batch", "cronjobs jobs"),
     _on(f"{_WRITE} {_READ}", "coordination.k8s.io", "leases"),
-    _on(_WRITE, "scheduling.x-k8s.io", "podgroups"),
 )  # fmt: skip
+_METRICS = _on(_READ, "metrics.k8s.io", "nodes pods")
 _TO_ADMIN = (
     _on("create", "authorization.k8s.io", "localsubjectaccessreviews"),
     _on(f"{_WRITE} {_READ}", _RBAC, "rolebindings roles"),
@@ -85,9 +84,10 @@ _RULES: dict[str, Sequence[Object]] = {
     "system:aggregate-to-admin": _TO_ADMIN,
     "system:aggregate-to-edit": _TO_EDIT,
     "system:aggregate-to-view": _TO_VIEW,
-    "admin": (*_TO_EDIT, *_TO_VIEW, *_TO_ADMIN),
-    "edit": (*_TO_EDIT, *_TO_VIEW),
-    "view": _TO_VIEW,
+    "system:aggregated-metrics-reader": (_METRICS,),
+    "admin": (*_TO_EDIT, *_TO_VIEW, _METRICS, *_TO_ADMIN),
+    "edit": (*_TO_EDIT, *_TO_VIEW, _METRICS),
+    "view": (*_TO_VIEW, _METRICS),
     "system:auth-delegator": (
         _on("create", "authentication.k8s.io", "tokenreviews"),
         _on("create", "authorization.k8s.io", "subjectaccessreviews"),
@@ -106,6 +106,7 @@ _AGGREGATED_INTO = {
     "system:aggregate-to-admin": "admin",
     "system:aggregate-to-edit": "edit",
     "system:aggregate-to-view": "view",
+    "system:aggregated-metrics-reader": "view",
     "edit": "admin",
     "view": "edit",
 }

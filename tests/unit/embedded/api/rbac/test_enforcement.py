@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import httpx2
 import pytest
 
 from beamhall.client.local import LocalClient
 from beamhall.client.protocol import Selection
+from beamhall.embedded.api.factory import create_app
 from beamhall.embedded.api.rbac.bootstrap import AUTOUPDATE
 from beamhall.embedded.api.verbs import Api
 from beamhall.kernel.errors import Forbidden, Invalid, NotFound
@@ -21,6 +23,7 @@ from beamhall.kernel.kinds import (
     SECRET,
 )
 from beamhall.kernel.objects import Object, name_of
+from tests.api_server import as_admin
 from tests.unit.embedded.api.conftest import StandingClock, config_map, pod, running_api, until
 
 JO = User("jo", ("lab", "system:authenticated"))
@@ -229,3 +232,34 @@ async def test_default_roles_are_mended_and_users_additions_stay(tmp_path: Any, 
         names = [s["name"] for s in (await client.get(CLUSTER_ROLE_BINDING, "system:discovery"))["subjects"]]
         assert names == ["jo", "system:authenticated"]
         assert await client.get(CLUSTER_ROLE, "edit") == untouched
+
+
+async def test_parts_of_objects_are_permissions_of_their_own(api: Api, client: LocalClient) -> None:
+    deployment = {
+        "metadata": {"name": "d", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": pod()["spec"]},
+        },
+    }
+    await client.create(DEPLOYMENT, deployment)
+    rule = {"verbs": ["get", "patch"], "apiGroups": ["apps"], "resources": ["deployments/scale"]}
+    await client.create(ROLE, {"metadata": {"name": "scaler", "namespace": "default"}, "rules": [rule]})
+    await client.create(ROLE_BINDING, binding("scaler"))
+    path = "/apis/apps/v1/namespaces/default/deployments/d"
+    transport = httpx2.ASGITransport(app=as_admin(create_app(api), JO))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
+        assert (await http.get(f"{path}/scale")).json()["spec"]["replicas"] == 1
+        patched = await http.patch(
+            f"{path}/scale",
+            content=b'{"spec":{"replicas":3}}',
+            headers={"content-type": "application/merge-patch+json"},
+        )
+        assert patched.json()["spec"]["replicas"] == 3
+        for refused in (
+            await http.put(f"{path}/scale", json=patched.json()),
+            await http.get(path),
+            await http.get(f"{path}/status"),
+        ):
+            assert refused.status_code == 403
+        assert 'cannot get resource "deployments/status"' in (await http.get(f"{path}/status")).json()["message"]
