@@ -32,6 +32,7 @@ _METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _PATCHES = (
     "application/json-patch+json",
     "application/merge-patch+json",
+    "application/apply-patch+yaml",
     "application/strategic-merge-patch+json",
 )
 
@@ -144,7 +145,7 @@ def _paths(resource: Resource) -> Json:
     base = f"{kind.path}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{kind.path}/{kind.plural}"
     reference = {"$ref": f"#/components/schemas/{_schema_name(resource)}"}
     # Where strategic merge is named, ``kubectl apply`` uses it.
-    patches = _PATCHES[:2] if resource.is_custom else _PATCHES
+    patches = _PATCHES[:3] if resource.is_custom else _PATCHES
     collection = {
         "get": _operation(resource, "list", reference),
         "post": _operation(resource, "post", reference, body=("*/*",), writes=True),
