@@ -142,10 +142,12 @@ def _limits(settings: Settings) -> Iterator[Finding]:
         yield Finding("limits", "note", f"{_WATCHED}: {why}", mend)
         return
     said = f"kept by control groups (v{place.version}): {', '.join(sorted(place.controllers - {'cpuacct'}))}"
-    if {"cpu", "memory"} <= place.controllers:
-        yield Finding("limits", "ok", said)
+    if missing := {"cpu", "memory"} - place.controllers:
+        said += "; memory is looked at once a second" if "memory" in missing else "; limits of processors are not kept"
+        mend = f"have the controller{'s' * (len(missing) > 1)} {' and '.join(sorted(missing))} delegated to this user"
+        yield Finding("limits", "note", said, mend)
     else:
-        yield Finding("limits", "note", said, "have the controllers cpu and memory delegated to this user")
+        yield Finding("limits", "ok", said)
 
 
 def _gpus(settings: Settings) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """Directories that look like the file systems of control groups, and the real ones where this user may use them."""
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -36,6 +37,18 @@ def proc(directory: Path, mounts: Mapping[Path, str], groups: str) -> Path:
     (directory / "mountinfo").write_text("22 28 0:20 / /proc rw - proc proc rw\n" + "".join(lines))
     (directory / "cgroup").write_text(groups)
     return directory
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """Fill in what the kernel does in a group of v2 that is made."""
+    real = os.mkdir
+
+    def mkdir(path, *rest, **named):
+        real(path, *rest, **named)
+        v2_group(Path(path))
+
+    return lambda: monkeypatch.setattr(os, "mkdir", mkdir)
 
 
 @cache

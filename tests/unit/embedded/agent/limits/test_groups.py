@@ -6,6 +6,7 @@ import pytest
 
 from beamhall.embedded.agent.limits.groups import groups_of
 from beamhall.embedded.agent.limits.places import Hierarchy, Place
+from beamhall.embedded.agent.sandbox.child.cgroups import Cgroups
 from tests.unit.embedded.agent.limits.conftest import V2_FILES
 
 V2 = Place(2, [Hierarchy(Path("/cg/b"), frozenset({"cpu", "memory", "pids"}), frozenset(V2_FILES))])
@@ -72,3 +73,31 @@ def test_the_number_of_processes_is_limited_for_the_whole_pod(place, pod):
     levels = {path: files for levels, _ in written(place, OPEN, max_pids=99) for path, files in levels.items()}
     assert {path for path, files in levels.items() if files.get("pids.max")} == {pod}
     assert levels[pod]["pids.max"] == "99"
+
+
+def test_v2_the_shim_makes_the_levels_and_writes_them_in_an_order_that_the_kernel_takes(tmp_path, kernel):
+    hierarchy = Hierarchy(tmp_path / "b", frozenset({"cpu", "memory", "pids"}), frozenset(V2_FILES))
+    pod = {"metadata": {"uid": "u"}, "spec": {"containers": [CONTAINER]}}
+    groups = groups_of(Place(2, [hierarchy]), pod, CONTAINER, 0, cpus=4, max_pids=50)
+    kernel()
+    made = Cgroups([{"levels": [(str(p), dict(f)) for p, f in g.levels], "events": g.events} for g in groups])
+    made.make()
+    made.join()
+    assert made.problem == ""
+    own = tmp_path / "b" / "u" / "main.0"
+    assert made.levels == [[str(tmp_path / "b"), str(own.parent), str(own)]]
+
+    def text(path):
+        return (tmp_path / "b" / path).read_text()
+
+    assert text("cgroup.subtree_control") == text("u/cgroup.subtree_control") == "+cpu +memory +pids"
+    assert text("u/pids.max") == "50"
+    wanted = {"cpu.max": "50000 100000", "memory.max": "67108864", "memory.swap.max": "0", "cgroup.procs": "0"}
+    assert {name: text(f"u/main.0/{name}") for name in wanted} == wanted
+
+
+def test_what_the_kernel_refuses_is_told_with_the_file(tmp_path, kernel):
+    kernel()
+    made = Cgroups([{"levels": [(str(tmp_path / "b"), {"memory.most": "1"})], "events": ""}])
+    made.make()
+    assert made.problem == f"{tmp_path / 'b' / 'memory.most'}: No such file or directory"

@@ -113,9 +113,11 @@ async def test_nothing_is_sampled_while_nothing_runs(agent, cluster, monkeypatch
     await cluster.create(POD, pod_of("one", "sleep 0.3"))
     await cluster.phase("one", "Succeeded", timeout_s=60)
     assert samples > 1
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(60):
+        while not agent.metering._began._waiters:  # nothing but a start wakes it then
+            await asyncio.sleep(0.01)
     before = samples
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.2)
     assert samples == before
 
 

@@ -19,18 +19,6 @@ def delegate(monkeypatch):
     return marked.add
 
 
-@pytest.fixture
-def kernel(monkeypatch):
-    """Fill in what the kernel does in a group of v2 that is made."""
-    real = os.mkdir
-
-    def mkdir(path, *rest, **named):
-        real(path, *rest, **named)
-        v2_group(Path(path))
-
-    return lambda: monkeypatch.setattr(os, "mkdir", mkdir)
-
-
 def v2_proc(tmp_path, top, own):
     return proc(tmp_path / "proc", {top: "cgroup2 nsdelegate"}, f"0::{own}\n")
 
