@@ -1,7 +1,6 @@
 """One HTTP GET, as a kubelet's probe does it: no certificate is checked, no redirect followed, little of a body read.
 
-Knows nothing of probes. It is written on ``h11``, which the service has loaded anyway, where an HTTP client of its own
-would cost the service's start and memory more than all else here.
+Knows nothing of probes. It is written on ``h11``: a whole HTTP client would cost memory more than all else here.
 """
 
 import asyncio
@@ -10,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from urllib.parse import urljoin, urlsplit
-
-import h11
 
 _BODY_BYTES = 10 * 1024
 _READ_BYTES = 16 * 1024
@@ -70,6 +67,8 @@ async def fetch(request: Request) -> Page:
     Raises:
         OSError: Nobody listens, or what answers does not speak HTTP.
     """
+    import h11  # noqa: PLC0415  a service that probes nothing by HTTP starts without it
+
     context = _trusting() if request.scheme == "https" else None
     reader, writer = await asyncio.open_connection(request.host, request.port, ssl=context)
     try:
@@ -81,6 +80,8 @@ async def fetch(request: Request) -> Page:
 
 
 async def _exchange(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Page:
+    import h11  # noqa: PLC0415  as above
+
     connection = h11.Connection(h11.CLIENT)
     host = [] if any(name.lower() == "host" for name, _ in request.headers) else [("Host", _authority(request))]
     headers = [*host, *request.headers, ("Connection", "close")]
