@@ -89,9 +89,10 @@ class Care:
         """
         container = target.container
         probes, hook = probes_of(container), hook_of(container, "postStart") if adopted is None else None
-        if not probes and hook is None and hook_of(container, "preStop") is None:
+        health = adopted or initial_health(probes, has_hook=hook is not None)
+        if health == WELL and not probes and hook_of(container, "preStop") is None:
             return
-        cared = _Cared(container, run, target, adopted or initial_health(probes, has_hook=hook is not None))
+        cared = _Cared(container, run, target, health)
         if (before := self._cared.get(str(container["name"]))) is not None:
             before.cancel()
         self._cared[str(container["name"])] = cared

@@ -212,7 +212,8 @@ class PodWorker:
             self._volumes.keep(self._tasks, self._evict, is_stale=True)
         for name in self._containers:
             for run in self._runs.of(name)[-1:]:
-                self._watch(name, run, reported_health(self.pod, self._containers[name], run.number))
+                container, is_unwell = self._containers[name], run.is_unwell
+                self._watch(name, run, reported_health(self.pod, container, run.number, is_unwell=is_unwell))
 
     def _keep(self, snapshot: Snapshot) -> None:
         self.own.create(snapshot)

@@ -5,6 +5,7 @@ Source: Kubernetes ``kubelet_pods.go`` (phase) and ``status/generate.go`` (condi
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from beamhall.embedded.agent.facts import (
     spec_of,
 )
 from beamhall.embedded.agent.lifecycle import Pace, ending_of, is_initialized, outcome, restart_at, standing
-from beamhall.embedded.agent.probing import Health, initial_health, probes_of
+from beamhall.embedded.agent.probing import Failure, Health, initial_health, probes_of
 from beamhall.kernel.clock import format_time
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
 
@@ -89,16 +90,29 @@ def _sidecars(pod: ReadOnlyObject, inits: Sequence[Object]) -> Sequence[Object]:
     return [status for status in inits if status["name"] in kept]
 
 
-def reported_health(pod: ReadOnlyObject, container: Container, attempt: int) -> Health:
+def reported_health(pod: ReadOnlyObject, container: Container, attempt: int, *, is_unwell: bool) -> Health:
     """Give the health of a run that went on while nobody looked, as it was reported before.
 
     What was reported of another run says nothing; such a one starts anew, but its postStart hook is not called again.
+
+    Args:
+        pod: The object as last seen.
+        container: The container.
+        attempt: Number of the run.
+        is_unwell: Whether its end had begun, because a probe or a hook failed.
     """
     name = str(container["name"])
+    health = initial_health(probes_of(container), has_hook=False)
+    if is_unwell:
+        return replace(health, failure=Failure("failed a probe or a hook"))
     reported = _reported(pod, name)
     if reported.get("containerID") != container_id(uid_of(pod), name, attempt):
-        return initial_health(probes_of(container), has_hook=False)
-    return Health(is_started=bool(reported.get("started")), is_ready=bool(reported.get("ready")))
+        return health
+    return replace(
+        health,
+        is_started=health.is_started or bool(reported.get("started")),
+        is_ready=health.is_ready or bool(reported.get("ready")),
+    )
 
 
 def _reported(pod: ReadOnlyObject, name: str) -> ReadOnlyObject:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from beamhall.embedded.agent.facts import ContainerFacts, Ending, Trouble
-from beamhall.embedded.agent.probing import Health
+from beamhall.embedded.agent.probing import Failure, Health
 from beamhall.embedded.agent.status import pod_status, reported_health
 from tests.unit.embedded.agent.builders import PACE, at, container, facts, pod
 
@@ -158,9 +158,15 @@ def test_a_run_that_was_taken_over_has_the_health_that_was_reported():
     subject = pod()
     entry = {"name": "main", "containerID": "beamhall://u.main.0", "started": True, "ready": False}
     subject["status"] = {"containerStatuses": [entry]}
-    main = subject["spec"]["containers"][0] | {"startupProbe": {"exec": {}}}
-    assert reported_health(subject, main, 0) == Health(is_ready=False)
-    assert reported_health(subject, main, 1) == Health(is_started=False)
+    plain = subject["spec"]["containers"][0]
+    probed = plain | {"startupProbe": {"exec": {}}, "readinessProbe": {"exec": {}}}
+    unproved = Health(is_started=False, is_ready=False)
+    assert reported_health(subject, probed, 0, is_unwell=False) == Health(is_ready=False)
+    assert reported_health(subject, probed, 1, is_unwell=False) == unproved
+    assert reported_health(subject, plain, 0, is_unwell=False) == Health()
+    assert reported_health(subject, probed, 0, is_unwell=True) == replace(
+        unproved, failure=Failure("failed a probe or a hook")
+    )
 
 
 def test_addresses_and_start():
