@@ -172,5 +172,7 @@ def _agent_settings(settings: Settings) -> AgentSettings:
         allow_host_path=settings.allow_host_path,
         cgroups=settings.cgroups,
         pod_pids_limit=settings.pod_pids_limit,
+        log_max_bytes=settings.container_log_max_mib << 20,
+        log_max_files=settings.container_log_max_files,
         passed_through=settings.pass_environment,
     )

@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         allow_host_path: Whether Pods may mount directories of the host (``hostPath``).
         cgroups: Whether limits of Pods are kept by control groups, where the machine permits that.
         pod_pids_limit: Processes and threads that a Pod may have, where control groups are permitted; 0: no limit.
+        container_log_max_mib: How large a file of a container's log may grow before it is rotated, in MiB.
+        container_log_max_files: How many files of a container's log are kept.
         pass_environment: Variables of the service's own environment that containers get too.
         capabilities: Whose controllers run in this process. What is left out can run as `beamhall operator`.
         node_name: Name of the one node; empty: the host's name.
@@ -60,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_host_path: bool = False
     cgroups: bool = True
     pod_pids_limit: int = 0
+    container_log_max_mib: int = 10
+    container_log_max_files: int = 5
     pass_environment: tuple[str, ...] = (
         "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
         "ALL_PROXY", "all_proxy",
@@ -107,10 +111,11 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"port {settings.port} is outside 0-65535")
     if settings.gpus != "auto" and not settings.gpus.isdecimal():
         raise SettingsError(f"gpus is {settings.gpus!r}; write auto, or a number to simulate so many")
-    if settings.gpu_shares < 1:
-        raise SettingsError(f"gpu_shares is {settings.gpu_shares}; write 1 or more")
     if settings.pod_pids_limit < 0:
         raise SettingsError(f"pod_pids_limit is {settings.pod_pids_limit}; write 0 for no limit, or more")
+    for name in ("gpu_shares", "container_log_max_mib", "container_log_max_files"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{name} is {getattr(settings, name)}; write 1 or more")
     if not 0 <= settings.simulated_nodes <= _MAX_SIMULATED:
         raise SettingsError(f"simulated_nodes is {settings.simulated_nodes}; write 0 to {_MAX_SIMULATED}")
     simulated_resources(settings.simulated_node)

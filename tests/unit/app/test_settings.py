@@ -33,6 +33,8 @@ def test_variables_are_read_by_type(tmp_path: Path) -> None:
         ({"simulated_nodes": -1}, "simulated_nodes is -1; write 0 to"),
         ({"simulated_node": "cpu=many"}, "simulated_node says 'cpu=many'; write cpu=32"),
         ({"pod_pids_limit": -1}, "pod_pids_limit is -1; write 0"),
+        ({"container_log_max_files": 0}, "container_log_max_files is 0; write 1 or more"),
+        ({"container_log_max_mib": 0}, "container_log_max_mib is 0; write 1 or more"),
         ({"prot": 1}, "unknown field `prot`"),
     ],
 )
