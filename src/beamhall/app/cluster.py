@@ -57,7 +57,8 @@ class Cluster:
             LocalClient(api, User(node, (ADMIN_GROUP, "system:nodes"))),
             catalog, settings.data, _agent_settings(settings), clock,
         )  # fmt: skip
-        self._manager = Manager(LocalClient(api, _CONTROLLERS), embedded_controllers(settings.capabilities), clock)
+        controllers = embedded_controllers(settings.capabilities, self._agent.node_name)
+        self._manager = Manager(LocalClient(api, _CONTROLLERS), controllers, clock)
         simulated = SimulatedNodes(
             settings.simulated_nodes, simulated_resources(settings.simulated_node), settings.simulated_open
         )

@@ -12,9 +12,9 @@ from beamhall.training.registry import training_definitions, training_planners
 _GRACE_AFTER_FINISH_S = 5.0
 
 
-def embedded_controllers(capabilities: Collection[str]) -> list[Controller]:
+def embedded_controllers(capabilities: Collection[str], own_node: str) -> list[Controller]:
     """Give the controllers of the embedded cluster: its own workloads, and those of the capabilities named."""
-    controllers = _controllers(workload_planners())
+    controllers = _controllers(workload_planners(own_node))
     if "training" not in capabilities:
         return controllers
     # One machine must not run a finished job's parameter servers for ever, and starts jobs whole or not at all.

@@ -231,7 +231,11 @@ class NodeReporter:
         try:
             await self.client.patch(LEASE, name, _LEASES, {"spec": spec})
         except NotFound:
-            await self._create_lease(name, spec)
+            try:
+                await self._create_lease(name, spec)
+            except NotFound:  # somebody has deleted the Node; while this runs, there is one
+                await self.register()
+                await self._create_lease(name, spec)
 
     async def _create_lease(self, name: str, spec: Mapping[str, Any]) -> None:
         with contextlib.suppress(AlreadyExists):

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from beamhall.embedded.api.admission import SYSTEM_PRIORITIES
 from beamhall.embedded.api.core import Core, WriteOptions, as_version, copied
+from beamhall.embedded.api.priorities import SYSTEM_PRIORITIES
 from beamhall.embedded.api.rbac.bootstrap import default_roles, mended
 from beamhall.embedded.api.storage import FIRST_CLASS
 from beamhall.embedded.api.writing import Writing

@@ -26,6 +26,7 @@ from beamhall.embedded.api.http import KubernetesApp
 from beamhall.embedded.api.node_ports import NodePorts
 from beamhall.embedded.api.owners import Owners
 from beamhall.embedded.api.pod_streams import PodStreams
+from beamhall.embedded.api.priorities import PodPriority
 from beamhall.embedded.api.quota.admission import QuotaAdmission
 from beamhall.embedded.api.quota.ledger import Ledger
 from beamhall.embedded.api.rbac.authorizer import RbacAuthorizer
@@ -86,11 +87,13 @@ def create_resource_api(
     node_ports = NodePorts(store, random)
     roles = RbacIndex(store)
     authorizer = RbacAuthorizer(roles)
+    priorities = PodPriority(store)
     core = Core(store, clock, registry, authorizer, (), random, Owners(clock), validators=validators or {})
     tokens = ServiceAccountTokens(store, clock, SigningKey(identity.signing_key))
     upkeep = Upkeep(core, tokens, identity.authority)
     core.admissions = (
         ServiceAccountAdmission(upkeep),
+        priorities,
         *standard_admissions(store),
         DefinitionNames(store, clock),
         node_ports,
@@ -98,7 +101,7 @@ def create_resource_api(
         *admissions,
         QuotaAdmission(ledger),
     )
-    core.observers += [roles, ledger, node_ports, addresses, upkeep]
+    core.observers += [priorities, roles, ledger, node_ports, addresses, upkeep]
     api = Api(core, ledger, tokens, Reviews(core, authorizer, tokens))
     api.errands.append(upkeep.run)
     api.creators.update({

@@ -10,7 +10,10 @@ from beamhall.embedded.workloads.claims import plan_claims
 from beamhall.embedded.workloads.crds import pod_group_definition
 from beamhall.embedded.workloads.cron_jobs import plan_cron_job
 from beamhall.embedded.workloads.deployments import concerned_deployments, plan_deployment
+from beamhall.embedded.workloads.evictions import plan_evictions
 from beamhall.embedded.workloads.jobs import plan_job
+from beamhall.embedded.workloads.lost_nodes import plan_lost_nodes
+from beamhall.embedded.workloads.orphans import plan_orphans
 from beamhall.embedded.workloads.pod_groups import plan_pod_groups
 from beamhall.embedded.workloads.replica_sets import plan_replica_set
 from beamhall.embedded.workloads.scheduling import plan_scheduling
@@ -23,6 +26,7 @@ from beamhall.kernel.kinds import (
     ENDPOINT_SLICE,
     ENDPOINTS,
     JOB,
+    LEASE,
     NAMESPACE,
     NODE,
     PERSISTENT_VOLUME,
@@ -39,11 +43,14 @@ from beamhall.kernel.objects import Object
 from beamhall.kernel.planner import Planner
 
 
-def workload_planners() -> Sequence[Planner]:
-    """Give the planners that make Pods, nodes and Services into a cluster."""
+def workload_planners(own_node: str = "") -> Sequence[Planner]:
+    """Give the planners that make Pods, nodes and Services into a cluster; ``own_node`` is where this service runs."""
     return (
         Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP, NAMESPACE), singleton=True),
         Planner("role-aggregation", CLUSTER_ROLE, plan_aggregation, singleton=True),
+        Planner("evictions", NODE, plan_evictions, watches=(POD,), singleton=True),
+        Planner("orphans", NODE, plan_orphans, watches=(POD,), singleton=True),
+        Planner("lost-nodes", NODE, lambda _, view: plan_lost_nodes(view, own_node), watches=(LEASE,), singleton=True),
         Planner("pod-groups", POD_GROUP, plan_pod_groups, watches=(POD,), singleton=True),
         Planner("job", JOB, plan_job, watches=(POD,)),
         Planner("cronjob", CRON_JOB, plan_cron_job, watches=(JOB,)),

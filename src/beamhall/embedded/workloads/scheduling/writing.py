@@ -7,14 +7,15 @@ all those that wait.
 from collections.abc import Sequence
 from datetime import datetime
 
+from beamhall.embedded.workloads.disruption import announce, stop
 from beamhall.embedded.workloads.scheduling.cluster import Node, Resident
 from beamhall.embedded.workloads.scheduling.units import SCHEDULER_NAME
 from beamhall.embedded.workloads.scheduling.words import without_figures
 from beamhall.kernel.clock import parse_time
 from beamhall.kernel.conditions import conditions_of, find_condition, make_condition, with_condition
 from beamhall.kernel.kinds import POD
-from beamhall.kernel.objects import ReadOnlyObject, key_of, metadata_of, name_of, namespace_of, uid_of
-from beamhall.kernel.plan import Action, Bind, Delete, Emit, Patch
+from beamhall.kernel.objects import ReadOnlyObject, key_of, name_of, namespace_of, uid_of
+from beamhall.kernel.plan import Action, Bind, Emit, Patch
 
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
 
@@ -76,17 +77,8 @@ def gate(pod: ReadOnlyObject, now: datetime) -> Sequence[Action]:
 
 def preempt(victims: Sequence[Resident], who: str, now: datetime) -> Sequence[Action]:
     """Stop Pods for a more urgent one, within their grace periods, saying first why."""
-    actions: list[Action] = []
-    for victim in victims:
-        pod = victim.pod
-        message = f"{SCHEDULER_NAME}: preempting to accommodate a higher priority pod"
-        condition = make_condition("DisruptionTarget", "True", "PreemptionByScheduler", message, now)
-        # Its status is its node's agent's; on anything newer than what was looked at, this is planned again.
-        patch = {"status": {"conditions": with_condition(conditions_of(pod), condition)}}
-        revision = str(metadata_of(pod).get("resourceVersion") or "")
-        actions.append(Patch(key_of(POD, pod), patch, subresource="status", uid=uid_of(pod), revision=revision))
-    for victim in victims:
-        pod = victim.pod
-        actions.append(Emit(POD, pod, "Preempted", f"Preempted by {who} on node {victim.node.name}"))
-        actions.append(Delete(key_of(POD, pod), uid=uid_of(pod)))
-    return actions
+    pods = [victim.pod for victim in victims]
+    message = f"{SCHEDULER_NAME}: preempting to accommodate a higher priority pod"
+    told = [announce(pod, "PreemptionByScheduler", message, now) for pod in pods]
+    said = [Emit(POD, one.pod, "Preempted", f"Preempted by {who} on node {one.node.name}") for one in victims]
+    return [*told, *said, *stop(pods)]
