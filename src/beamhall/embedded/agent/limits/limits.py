@@ -90,6 +90,6 @@ def tell_end(recorder: EventRecorder, pod: ReadOnlyObject, container: Mapping[st
     if end is None or end.reason != "OOMKilled":
         return
     limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
-    what = f"its limit of {limit} (spec.containers[].resources.limits.memory)" if limit else "the machine has"
+    what = f"its limit of {limit} (resources.limits.memory)" if limit else "the machine has"
     message = f"Container {container['name']} was killed: it needed more memory than {what}"
     recorder.warning(pod, "OOMKilled", message, container=str(container["name"]))

@@ -21,7 +21,10 @@ CONTROL = "cgroup.subtree_control"
 _WANTED = ("cpu", "memory", "pids")
 _V1_WANTED = ("memory", "cpu", "cpuacct", "pids")
 _DELEGATE = ("user.delegate", "trusted.delegate")
-_ADVICE = "start the service by `systemd-run --user --scope -p Delegate=yes beamhall up`, or as root"
+_ADVICE = (
+    "start the service by `systemd-run --user --scope -p Delegate=yes beamhall up`, as root, or in a container that "
+    "may write to its /sys/fs/cgroup"
+)
 
 
 class Refused(Exception):
