@@ -4,6 +4,7 @@ Pure. What is decided from files (a script that is no script, a module that hide
 ``child.warm``, which then starts afresh after all.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ _READ_AT_START = (
 _READ_LATER = frozenset({
     "PYTHONPATH", "PYTHONUNBUFFERED", "TF_CONFIG", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES",
 })  # fmt: skip
+_OF_SERVICE = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP|SCTP)")
 _FORBIDDEN = frozenset({"PYTHONINSPECT", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "PYTHONHOME"})
 
 
@@ -90,10 +92,15 @@ def start_environment(env: Mapping[str, str], warm: WarmStart) -> dict[str, str]
     once. So containers that differ in those have interpreters of their own, and all others share one.
     """
     kept = {name: value for name, value in warm.env.items() if not _is_read_at_start(name)}
-    kept.update({name: value for name, value in env.items() if _is_read_at_start(name)})
+    kept.update({name: value for name, value in env.items() if _is_read_at_start(name) and not _tells(name, value)})
     for name in _READ_LATER:
         kept.pop(name, None)
     return kept
+
+
+def _tells(name: str, value: str) -> bool:
+    """Whether a variable tells of a Service, as Pods are told of all. One named ``jax`` is no setting of JAX."""
+    return bool(_OF_SERVICE.search(name)) or (name.endswith("_PORT") and value.startswith(("tcp://", "udp://")))
 
 
 def _is_read_at_start(name: str) -> bool:

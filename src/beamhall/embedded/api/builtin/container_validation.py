@@ -30,7 +30,8 @@ _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _SCHEMES = ("HTTP", "HTTPS")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
+_ASKED = ("exec", "httpGet", "tcpSocket", "grpc")
+_CALLED = ("exec", "httpGet", "tcpSocket", "sleep")
 _ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _FIELD_PATHS = (
     "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
@@ -78,7 +79,7 @@ def _validate_container(container: Part, path: str, volumes: Set[Any]) -> Iterat
     for field in ("postStart", "preStop"):
         handler = (container.get("lifecycle") or {}).get(field)
         if handler is not None:
-            yield from _validate_handler(handler, f"{path}.lifecycle.{field}")
+            yield from _validate_handler(handler, f"{path}.lifecycle.{field}", _CALLED)
 
 
 def _validate_init(container: Part, path: str) -> Iterator[Cause]:
@@ -182,15 +183,20 @@ def _validate_mounts(mounts: Sequence[Part], path: str, volumes: Set[Any]) -> It
 
 
 def _validate_probe(probe: Part, path: str, *, once: bool) -> Iterator[Cause]:
-    yield from _validate_handler(probe, path)
+    yield from _validate_handler(probe, path, _ASKED)
     for field in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
         yield from non_negative(f"{path}.{field}", probe.get(field))
     if once and probe.get("successThreshold") not in (None, 1):
         yield invalid(f"{path}.successThreshold", probe["successThreshold"], "must be 1")
+    grace = probe.get("terminationGracePeriodSeconds")
+    if grace is not None and not once:
+        yield invalid(f"{path}.terminationGracePeriodSeconds", grace, "must not be set for readinessProbes")
+    elif grace is not None and grace <= 0:
+        yield invalid(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0")
 
 
-def _validate_handler(handler: Part, path: str) -> Iterator[Cause]:
-    given = [field for field in _HANDLERS if handler.get(field) is not None]
+def _validate_handler(handler: Part, path: str, sorts: Sequence[str]) -> Iterator[Cause]:
+    given = [field for field in sorts if handler.get(field) is not None]
     if not given:
         yield required(path, "must specify a handler type")
     for field in given[1:]:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from beamhall.embedded.agent.environment import service_variables
 from beamhall.embedded.agent.sandbox import WarmStart, warm_command
 from beamhall.embedded.agent.sandbox.warmth import WarmProgram, start_environment
 
@@ -70,3 +71,11 @@ def test_the_interpreter_starts_with_what_it_reads_only_once():
     assert start_environment(env, WARM) == {
         "A": "image", "TF_X": "pod", "OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "1", "LANG": "C.UTF-8",
     }  # fmt: skip
+
+
+def test_services_of_any_name_share_an_interpreter():
+    ports = [{"port": 80, "name": "web"}, {"port": 53, "protocol": "UDP"}]
+    service = {"metadata": {"name": "tf-jax"}, "spec": {"clusterIP": "10.0.0.1", "ports": ports}}
+    told = service_variables([service])
+    assert "TF_JAX_PORT_80_TCP_ADDR" in told
+    assert start_environment(told | {"TF_JAX_LEVEL_PORT": "3"}, WARM) == {"A": "image", "TF_JAX_LEVEL_PORT": "3"}

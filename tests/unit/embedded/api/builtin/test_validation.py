@@ -232,6 +232,20 @@ def _expect(found, starts):
             ["livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type"],
         ),
         ({"livenessProbe": {"exec": {}}}, ["livenessProbe.exec.command: Required value"]),
+        (
+            {"readinessProbe": {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 5}},
+            ["readinessProbe.terminationGracePeriodSeconds: Invalid value: 5: must not be set for readinessProbes"],
+        ),
+        (
+            {"startupProbe": {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 0}},
+            ["startupProbe.terminationGracePeriodSeconds: Invalid value: 0: must be greater than 0"],
+        ),
+        ({"livenessProbe": {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 5}}, []),
+        ({"lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}, []),
+        (
+            {"lifecycle": {"preStop": {"grpc": {"port": 1}}}},
+            ["lifecycle.preStop: Required value: must specify a handler type"],
+        ),
         ({"livenessProbe": {"httpGet": {"port": 1, "scheme": "FTP"}}}, ["livenessProbe.httpGet.scheme: Unsupported"]),
         ({"livenessProbe": {"tcpSocket": {}}}, ["livenessProbe.tcpSocket.port: Required value"]),
         ({"livenessProbe": {"tcpSocket": {"port": 0}}}, ["livenessProbe.tcpSocket.port: Invalid value: 0"]),
