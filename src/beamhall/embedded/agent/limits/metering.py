@@ -8,6 +8,7 @@ Source: ``metrics.k8s.io/v1beta1`` for the form of the answers.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,8 @@ class Metering:
         self._everything = everything
         self._samples: deque[Sample] = deque(maxlen=2)
         self._began = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self._answer: tuple[float, Mapping[str, Figures]] = (-math.inf, {})
 
     def notice(self) -> None:
         """Take in that a container was started or adopted."""
@@ -77,7 +80,15 @@ class Metering:
                 await self._began.wait()
 
     async def pods(self) -> Mapping[str, Figures]:
-        """Give the usage of each Pod that has running containers, by its uid."""
+        """Give the usage of each Pod that has running containers, by its uid. For 1 s, all are told the same."""
+        async with self._asking:
+            at, answer = self._answer
+            if self._clock.monotonic() - at >= _MOMENT_S:
+                answer = await self._pods()
+                self._answer = (self._clock.monotonic(), answer)
+        return answer
+
+    async def _pods(self) -> Mapping[str, Figures]:
         running = self._everything()
         now = await self._sample(running)
         found: dict[str, dict[str, Any]] = {}

@@ -79,6 +79,31 @@ async def test_processor_time_counts_of_processes_that_have_ended_too(agent, clu
 
 
 @pytest.mark.parametrize("settings", [False], indirect=True)
+async def test_many_who_ask_at_once_cost_one_look(agent, monkeypatch):
+    looks = 0
+    real = machine.busy_s
+
+    def counted():
+        nonlocal looks
+        looks += 1
+        return real()
+
+    agent.metering._clock = clock = HandClock()
+    clock.s = 1000.0
+    async with asyncio.timeout(60):
+        while not agent.metering._began._waiters:  # it looks no more of itself
+            await asyncio.sleep(0.01)
+    monkeypatch.setattr(metering, "busy_s", counted)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(20):
+            tasks.create_task(agent.metering.pods())
+    assert looks == 1
+    clock.s += 1
+    await agent.metering.pods()
+    assert looks == 2
+
+
+@pytest.mark.parametrize("settings", [False], indirect=True)
 async def test_the_node_is_metered_also_when_nothing_runs(agent):
     (name,) = figures = await agent.metering.nodes()
     cpus, memory = read(figures[name]["usage"])
