@@ -85,6 +85,8 @@ class Objects:
         if request.flag("watch"):
             raise BadRequest("watch a collection with fieldSelector=metadata.name=NAME instead of one object")
         obj = await self._api.get(user, resource.kind, address.name, address.namespace, subresource=address.subresource)
+        if accepted.form == "object":
+            self._api.owners.show_stored(resource, obj)
         return self._shaped(request, resource, obj, accepted)
 
     async def _list(
@@ -108,7 +110,8 @@ class Objects:
             kind = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
             return reply(kind | {"metadata": metadata, "items": items})
         if len(page.items) <= _SHOWN_WITH_OWNERS:
-            self._api.owners.show(resource, page.items)
+            for item in page.items:
+                self._api.owners.show(resource, item)
         return reply(
             {
                 "kind": resource.list_kind,
@@ -221,7 +224,7 @@ class Objects:
     def _shaped(self, request: Request, resource: Resource, obj: Object, accepted: Accepted, code: int = 200) -> Reply:
         """Write an object in the form that the client wants."""
         if accepted is PLAIN or accepted.form == "object":
-            self._api.owners.show(resource, [obj])
+            self._api.owners.show(resource, obj)
             return reply(obj, code, accepted=accepted)
         if accepted.form == "metadata":
             return Reply(msgspec.json.encode(partial(obj)), code, _MEDIA_TYPE_OF_FORM["metadata"])

@@ -23,6 +23,8 @@ _SERVERS = (
     "name", "namespace", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid",
     "generation", "managedFields", "resourceVersion",
 )  # fmt: skip
+_KEPT = 128
+"""Objects whose entries are kept as they were shown: clients ask for the same few again and again."""
 _HIDDEN = {"apiVersion": None, "kind": None, "metadata": dict.fromkeys(_SERVERS)}
 _PRESENT = frozenset({"metadata", "spec", "status", "template", "strategy", "updateStrategy", "jobTemplate"})
 """Objects that built-in kinds always have, so that nobody makes them."""
@@ -64,6 +66,7 @@ class Owners:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ledgers: WeakKeyDictionary[Rules, Ledger] = WeakKeyDictionary()
+        self._shown: dict[tuple[str, str, str], list[Entry]] = {}
 
     def writer(self, user: User, resource: Resource, manager: str, subresource: str, *, applies: bool) -> Writer:
         """Give how the entry of a writer names it; one that gives no manager is named by its user."""
@@ -117,12 +120,24 @@ class Owners:
         _put(obj, entries)
         return obj
 
-    def show(self, resource: Resource, objects: Iterable[Object]) -> None:
-        """Spell out, in place, who owns what of objects that go to a client."""
-        for obj in objects:
-            entries = obj["metadata"].get("managedFields")
-            if entries and not all("fieldsV1" in entry for entry in entries):
-                _put(obj, spelled_out(entries, obj, self._ledger(resource)))
+    def show(self, resource: Resource, obj: Object) -> None:
+        """Spell out, in place, who owns what of an object that goes to a client; it is only written from then on."""
+        entries = obj["metadata"].get("managedFields")
+        if entries and not all("fieldsV1" in entry for entry in entries):
+            obj["metadata"]["managedFields"] = spelled_out(entries, obj, self._ledger(resource))
+
+    def show_stored(self, resource: Resource, obj: Object) -> None:
+        """Do as ``show``, quicker, for an object as it is stored: its resourceVersion says all of it."""
+        metadata = obj["metadata"]
+        state = (metadata["uid"], metadata["resourceVersion"], resource.kind.version)
+        shown = self._shown.get(state)
+        if shown is not None:
+            metadata["managedFields"] = shown
+        elif metadata.get("managedFields"):
+            self.show(resource, obj)
+            if len(self._shown) >= _KEPT:
+                self._shown.clear()
+            self._shown[state] = metadata["managedFields"]
 
     def _ledger(self, resource: Resource) -> Ledger:
         """Give how a kind's fields are owned, made once."""

@@ -46,6 +46,17 @@ async def test_who_makes_an_object_owns_all_of_it(http):
     assert item["metadata"]["managedFields"] == [entry]
 
 
+async def test_a_dry_run_is_not_taken_for_what_is_stored(http):
+    await http.post(MAPS, json=config_map(), params={"fieldManager": "one"})
+    patch = '{"data": {"b": "1"}}'
+    before = entries_of(await http.get(f"{MAPS}/c"))
+    for _ in range(2):
+        options = {"fieldManager": "one", "dryRun": "All"}
+        dry = await http.patch(f"{MAPS}/c", content=patch, headers=MERGE, params=options)
+        assert entries_of(dry)["one", "Update"]["f:data"].keys() == {".", "f:a", "f:b"}
+        assert entries_of(await http.get(f"{MAPS}/c")) == before
+
+
 async def test_what_the_server_fills_in_is_nobodys(http):
     fields = entries_of(await http.post(PODS, json=pod()))
     (spec,) = (entry["f:spec"] for entry in fields.values())
