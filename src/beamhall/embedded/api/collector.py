@@ -8,7 +8,8 @@ Source: "Garbage Collection" and "Cascading deletion" in the Kubernetes document
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import structlog
@@ -26,6 +27,9 @@ from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted, na
 
 COLLECTOR = User("system:serviceaccount:kube-system:generic-garbage-collector", (ADMIN_GROUP,))
 _RETRY_S = 1.0
+_AT_ONCE = 32
+"""Pieces of work that are under way together, so that they share commits."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -122,10 +126,21 @@ class Collector:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._todo:
-                    task = next(iter(self._todo))
-                    del self._todo[task]
-                    if not await self._done(task):
-                        retries.create_task(self._add_later(task))
+                    await self._do_some(retries)
+
+    async def _do_some(self, retries: asyncio.TaskGroup) -> None:
+        """Do the first pieces of work together: on their own, each would wait for a commit of its own."""
+        tasks = list(islice(self._todo, _AT_ONCE))
+        for task in tasks:
+            del self._todo[task]
+
+        async def do(task: Task) -> None:
+            if not await self._done(task):
+                retries.create_task(self._add_later(task))
+
+        async with asyncio.TaskGroup() as together:
+            for task in tasks:
+                together.create_task(do(task))
 
     async def _add_later(self, task: Task) -> None:
         await asyncio.sleep(_RETRY_S)
@@ -223,9 +238,7 @@ class Collector:
         self._closing_namespaces.add(name)
         for contents in self._core.registry.stored():
             if contents.kind.namespaced:
-                for obj in self._core.store.list(contents.name, name).items:
-                    if not is_being_deleted(obj):
-                        await self._delete(contents, obj, DeleteOptions(uid_of(obj)))
+                await self._delete_all(contents, self._core.store.list(contents.name, name).items)
         left = [c.name for c in self._core.registry.stored() if c.kind.namespaced and self._is_left(c.name, name)]
         if left or not (namespace.get("spec") or {}).get("finalizers"):
             return
@@ -249,16 +262,29 @@ class Collector:
         name = name_of(definition)
         self._closing_definitions.add(name)
         contents = self._core.registry.stored_as(name)
-        for obj in self._core.store.list(name).items:
-            if contents is None:  # no version is served, so nobody could take finalizers off
+        objects = self._core.store.list(name).items
+        if contents is not None:
+            await self._delete_all(contents, objects)
+        else:  # no version is served, so nobody could take finalizers off
+            for obj in objects:
                 await self._core.store.delete(name, namespace_of(obj), name_of(obj))
-            elif not is_being_deleted(obj):
-                await self._delete(contents, obj, DeleteOptions(uid_of(obj)))
         if not self._is_left(name):
             await self._drop_finalizer(resource, definition, CLEANUP)
 
     def _is_left(self, resource: str, namespace: str = "") -> bool:
         return bool(self._core.store.list(resource, namespace, limit=1).items)
+
+    async def _delete_all(self, resource: Resource, objects: Sequence[Object]) -> None:
+        """Ask for the deletion of objects, as far as that has not been done, some together."""
+        waiting = iter([obj for obj in objects if not is_being_deleted(obj)])
+
+        async def work() -> None:
+            for obj in waiting:
+                await self._delete(resource, obj, DeleteOptions(uid_of(obj)))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(work())
 
     async def _delete(self, resource: Resource, obj: ReadOnlyObject, options: DeleteOptions) -> None:
         try:
