@@ -83,7 +83,8 @@ class LogReader:
             if block:
                 yield block
             elif not is_newest:
-                await asyncio.to_thread(self._advance)
+                if not await asyncio.to_thread(self._advance):
+                    break
             elif has_ended or not follows():
                 break
             else:
@@ -93,18 +94,20 @@ class LogReader:
         is_newest = self._is(self._log)  # looked at first, likewise
         return self._file.read(_BLOCK_BYTES) or b"", is_newest
 
-    def _advance(self) -> None:
-        """Go to the file after this one; where this one was removed, to the oldest that is left."""
+    def _advance(self) -> bool:
+        """Go to the file after this one; where this one was removed, to the oldest that is left. False: none is."""
         while True:
             following = self._next()
             try:
                 file = _open(following)
             except FileNotFoundError:
-                continue
+                if self._log.parent.exists():
+                    continue  # it is being rotated
+                return False  # the Pod was removed
             if os.path.sameopenfile(file.fileno(), self._file.fileno()) or self._is_at(file, self._next()):
                 self._file.close()
                 self._file = file
-                return
+                return True
             file.close()  # it was rotated between looking and opening
 
     def _next(self) -> Path:

@@ -41,6 +41,18 @@ async def test_a_follower_loses_nothing_when_a_log_is_rotated(agent, cluster):
     assert len(files_of(agent, subject)) > 5
 
 
+async def test_a_follower_ends_when_the_pod_is_removed_meanwhile(agent, cluster):
+    await cluster.create(POD, pod_of("one", "seq 2000; sleep 600"))
+    subject = await cluster.phase("one", "Running")
+    directory = agent.worker_of(subject["metadata"]["uid"]).own.path
+    async with PodLogs(agent).open(subject, LogOptions(follow=True)) as blocks, asyncio.timeout(20):
+        assert (await anext(aiter(blocks))).startswith(b"1\n")
+        await cluster.delete(POD, "one", grace_period_s=0, namespace="default")
+        while directory.exists():
+            await asyncio.sleep(0.01)
+        assert b"".join([block async for block in blocks]).decode() in numbers(1, 2000)
+
+
 async def test_parts_of_a_rotated_log(agent, cluster):
     await cluster.create(POD, pod_of("one", COUNT))
     subject = await cluster.phase("one", "Succeeded")
