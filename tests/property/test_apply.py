@@ -94,12 +94,18 @@ def test_sets_are_sets_of_paths(one: set[Path], other: set[Path]) -> None:
     assert set(members(union(a, b))) == one | other
     assert set(members(difference(a, b))) == one - other
     assert set(members(intersection(a, b))) == one & other
-    assert set(members(cut(a, b))) == {p for p in one if not any(p[: len(q)] == q for q in other if _is_end(q, other))}
+    left = {p for p in one if not any(p[: len(q)] == q for q in other if _is_end(q, other))}
+    ends = {p for p in left if _is_end(p, one)}
+    assert set(members(cut(a, b))) == {p for p in left if any(q[: len(p)] == p for q in ends)}
 
 
 def _is_end(path: Path, all_: set[Path]) -> bool:
     """Only the ends of branches cut off what is below them."""
-    return not any(len(other) > len(path) and other[: len(path)] == path for other in all_)
+    return not any(_is_below(other, path) for other in all_)
+
+
+def _is_below(path: Path, other: Path) -> bool:
+    return len(path) > len(other) and path[: len(other)] == other
 
 
 @given(paths)

@@ -130,8 +130,8 @@ def _pruned(value: Any, last: FieldSet, everybody: FieldSet, shape: Shape) -> An
             known = shape.member(name)
             if known is None or known[0] not in last:
                 kept[name] = inner
-            elif known[0] in everybody:
-                kept[name] = _pruned(inner, last[known[0]], everybody[known[0]], known[1])
+            elif known[0] in everybody or known[1].hides:
+                kept[name] = _pruned(inner, last[known[0]], everybody.get(known[0], LEAF), known[1])
         return kept
     if shape.kind in ("items", "set") and isinstance(value, list) and (items := by_step(value, shape)) is not None:
         return [

@@ -67,7 +67,7 @@ def _difference(one: FieldSet, other: FieldSet) -> FieldSet | None:
 
 
 def cut(fields: FieldSet, branches: FieldSet) -> FieldSet:
-    """Give the fields of a set that are neither in the other nor below what is in it."""
+    """Give the fields of a set that are neither in the other nor below what is in it, nor have all below them there."""
     return _cut(fields, branches) or LEAF
 
 
@@ -77,7 +77,7 @@ def _cut(fields: FieldSet, branches: FieldSet) -> FieldSet | None:
         branch = branches.get(step)
         if branch is None or step == SELF or (branch and not below):
             left[step] = below
-        elif branch and (rest := _cut(below, branch)) is not None:
+        elif branch and (rest := _cut(below, branch)):
             left[step] = rest
     return _node(left)
 

@@ -22,6 +22,7 @@ class Shape:
 
     Attributes:
         kind: ``map`` (an object or a map), ``items`` (a list by keys), ``set``, or ``leaf``.
+        hides: Whether some of its members belong to nobody.
 
     Args:
         schema: Its structural schema, with the ``x-kubernetes-*`` extensions; shared, never changed.
@@ -38,6 +39,7 @@ class Shape:
         self._schema = schema
         self._hidden = hidden or {}
         self._present = present
+        self.hides = bool(hidden)
         self._known: dict[str, tuple[str, Shape, bool]] = {}
         self.kind = _kind_of(schema)
         others = schema.get("additionalProperties")

@@ -13,7 +13,7 @@ from beamhall.embedded.api.builtin.schemas import metadata_schema
 from beamhall.embedded.api.resources import Resource, Rules
 from beamhall.kernel.apply import KUBECTL, LAST_APPLIED, apply_configuration
 from beamhall.kernel.clock import Clock, format_time
-from beamhall.kernel.fieldsets import LEAF, FieldSet, field_step, union
+from beamhall.kernel.fieldsets import LEAF, FieldSet, field_step, union, value_step
 from beamhall.kernel.fieldshapes import Shape
 from beamhall.kernel.identity import User
 from beamhall.kernel.objects import Object, ReadOnlyObject, annotations_of
@@ -39,6 +39,17 @@ def _below(*path: str, names: Iterable[str]) -> FieldSet:
     return fields
 
 
+_FINALIZERS: FieldSet = {
+    "f:metadata": {
+        "f:finalizers": {
+            value_step(name): LEAF
+            for name in (
+                "foregroundDeletion", "orphan", "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection",
+                "customresourcecleanup.apiextensions.k8s.io",
+            )
+        }
+    }
+}  # fmt: skip
 _SERVERS_OWN: Mapping[str, FieldSet] = {
     "pods": union(
         _below("spec", names=("nodeName", "serviceAccountName", "serviceAccount", "priority", "preemptionPolicy")),
@@ -147,7 +158,7 @@ class Owners:
             properties = {**(schema.get("properties") or {}), "metadata": metadata_schema()}
             present = frozenset({"metadata"}) if resource.is_custom else _PRESENT
             shape = Shape({**schema, "properties": properties}, _HIDDEN, present)
-            servers = {} if resource.is_custom else _SERVERS_OWN.get(resource.name, {})
+            servers = union(_FINALIZERS, {} if resource.is_custom else _SERVERS_OWN.get(resource.name, {}))
             found = Ledger(shape, resource.has_status and not resource.status_at_create, servers)
             self._ledgers[resource.rules] = found
         return found

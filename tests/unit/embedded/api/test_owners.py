@@ -261,3 +261,54 @@ async def test_only_an_apply_can_be_forced(http):
     answer = await http.patch(f"{MAPS}/c", content="{}", headers=MERGE, params={"force": "true"})
     assert answer.status_code == 422
     assert "force: Forbidden: may not be specified for non-apply patch" in answer.json()["message"]
+
+
+TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {"a": "b"}},
+    "spec": {"containers": [{"name": "m", "image": "python:1", "ports": [{"containerPort": 80}]}]},
+}
+SELECTOR = {"matchLabels": {"a": "b"}}
+MANIFESTS = [
+    ("v1", "Pod", "pods", {"spec": TEMPLATE["spec"]}),
+    ("v1", "ConfigMap", "configmaps", {"data": {"a": "1"}}),
+    ("v1", "Secret", "secrets", {"data": {"a": "MQ=="}}),
+    ("v1", "Service", "services", {"spec": {"selector": {"a": "b"}, "ports": [{"port": 80}]}}),
+    ("v1", "PersistentVolumeClaim", "persistentvolumeclaims",
+     {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
+    ("batch/v1", "Job", "jobs",
+     {"spec": {"template": {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}}),
+    ("batch/v1", "CronJob", "cronjobs",
+     {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {
+         "template": {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}}}}),
+    ("apps/v1", "Deployment", "deployments", {"spec": {"selector": SELECTOR, "template": TEMPLATE}}),
+    ("apps/v1", "StatefulSet", "statefulsets",
+     {"spec": {"selector": SELECTOR, "serviceName": "s", "template": TEMPLATE}}),
+    ("apps/v1", "ReplicaSet", "replicasets", {"spec": {"selector": SELECTOR, "template": TEMPLATE}}),
+    ("rbac.authorization.k8s.io/v1", "Role", "roles",
+     {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}),
+    ("coordination.k8s.io/v1", "Lease", "leases", {"spec": {"holderIdentity": "x", "leaseDurationSeconds": 15}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("version", "kind", "plural", "rest"), MANIFESTS, ids=[m[1] for m in MANIFESTS])
+async def test_each_kind_moves_to_the_server_side(http, version, kind, plural, rest):
+    """What kubectl does when an object that it applied from its side is applied on the server's for the first time."""
+    place = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    path = f"{place}/namespaces/default/{plural}"
+    manifest = {"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, **rest}
+    made = await http.post(path, json=manifest, params={"fieldManager": "kubectl-client-side-apply"})
+    assert made.status_code == 201, made.text
+    (entry,) = made.json()["metadata"]["managedFields"]
+    moved = {**entry, "manager": "kubectl", "operation": "Apply"}
+    patch = [{"op": "replace", "path": "/metadata/managedFields", "value": [moved]}]
+    headers = {"content-type": "application/json-patch+json"}
+    answer = await http.patch(f"{path}/x", content=json.dumps(patch), headers=headers)
+    assert answer.status_code == 200, answer.text
+    before = answer.json()
+    again = await apply(http, f"{path}/x", "kubectl", manifest)
+    assert again.status_code == 200, again.text
+    after = again.json()
+    assert {k: v for k, v in after.items() if k != "metadata"} == {k: v for k, v in before.items() if k != "metadata"}
+    (owner,) = after["metadata"]["managedFields"]
+    assert set(owner["fieldsV1"]) <= set(entry["fieldsV1"])
+    assert (await apply(http, f"{path}/x", "kubectl", manifest)).json() == after
