@@ -1,6 +1,7 @@
 """Making a backup of a data directory, whether or not a service runs on it. Next: ``archive``, ``restore``."""
 
 import os
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -18,6 +19,8 @@ from beamhall.app.archive import DIRECTORIES, FILES, FORMAT, MANIFEST, STORE, VO
 from beamhall.embedded.store.snapshots import take_snapshot
 from beamhall.kernel.clock import format_time
 from beamhall.kernel.errors import UserError
+
+_COPY = ".backup-"
 
 
 class NothingToBackUp(UserError):
@@ -42,7 +45,8 @@ def make_backup(data: Path, file: Path, now: datetime, *, with_volumes: bool) ->
         OSError: The file cannot be written.
     """
     # The copy lies beside the store: a slow target must not hold up the store's own tidying.
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=_existing(data)) as directory:
+    _remove_leftovers(_existing(data))
+    with tempfile.TemporaryDirectory(prefix=f"{_COPY}{os.getpid()}-", dir=data) as directory:
         copy = Path(directory) / STORE
         try:
             snapshot = take_snapshot(data / STORE, copy)
@@ -64,6 +68,14 @@ def make_backup(data: Path, file: Path, now: datetime, *, with_volumes: bool) ->
             os.fsync(draft.fileno())
             found = examine(Path(draft.name))
     return found
+
+
+def _remove_leftovers(data: Path) -> None:
+    """Remove the copies of backups that were killed; the number in a name is that of its process."""
+    for path in data.glob(f"{_COPY}*"):
+        pid = path.name.removeprefix(_COPY).partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _existing(data: Path) -> Path:

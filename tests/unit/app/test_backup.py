@@ -200,6 +200,15 @@ async def test_a_store_of_an_older_format_is_brought_up_to_date(tmp_path: Path) 
     await store.close()
 
 
+async def test_the_copy_of_a_backup_that_was_killed_is_removed(data: Path, tmp_path: Path) -> None:
+    of_nobody, of_one_that_runs = data / ".backup-4194999-x", data / f".backup-{os.getpid()}-y"
+    for path in (of_nobody, of_one_that_runs):
+        path.mkdir()
+        (path / "objects.db").touch()
+    make_backup(data, tmp_path / "backup.tar.gz", NOW, with_volumes=False)
+    assert [path.exists() for path in (of_nobody, of_one_that_runs)] == [False, True]
+
+
 def test_nothing_to_back_up_is_said(tmp_path: Path) -> None:
     with pytest.raises(NothingToBackUp, match="no data directory"):
         make_backup(tmp_path / "none", tmp_path / "b", NOW, with_volumes=False)

@@ -71,6 +71,8 @@ class Reading:
         matches = matcher_of(resource, selection)
         limit = options.limit
         start = self._start(resource, selection, options)
+        if (page := self._of_one_name(resource, selection, start, matches)) is not None:
+            return page
         after, revision = start.after, start.revision
         found: list[Object] = []
         while True:
@@ -90,6 +92,18 @@ class Reading:
                 return Page(found, str(revision), _token(found[-1], revision, left), remaining)
             if after is None:
                 return Page(found, str(revision))
+
+    def _of_one_name(
+        self, resource: Resource, selection: Selection, start: "_Start", matches: Matcher | None
+    ) -> Page | None:
+        """List one object by its name (``kubectl get -w``, ``wait``) without reading all others; None: not possible."""
+        name, store = selection.only_name, self._core.store
+        has_place = bool(selection.namespace) == resource.kind.namespaced
+        if not name or not has_place or start.after is not None or start.revision or not store.is_settled:
+            return None
+        obj = store.get(resource.name, selection.namespace, name)
+        is_in = obj is not None and (matches is None or matches(obj))
+        return Page([as_version(resource, obj)] if obj is not None and is_in else [], str(store.revision))
 
     async def _listing(
         self,

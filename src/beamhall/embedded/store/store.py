@@ -100,6 +100,11 @@ class Store:
         """The last revision that was published: watchers were told of it, and lists show it."""
         return self._hub.revision
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that is in the file was published, so that ``get`` shows the state at ``revision``."""
+        return self._reader.revisions()[0] == self.revision
+
     # Reads
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:

@@ -81,6 +81,24 @@ async def test_with_a_selector_that_is_not_known(http, revisions):
     assert page["metadata"]["continue"]
 
 
+async def test_a_list_of_one_name_reads_no_other(http, api: Api, revisions, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("every object is read")
+
+    with monkeypatch.context() as watched:
+        watched.setattr(api.core.store, "list", refuse)
+        page = await listed(http, fieldSelector="metadata.name=c3")
+        assert (names(page), page["metadata"]["resourceVersion"]) == (["c3"], str(api.core.store.revision))
+        assert names(await listed(http, fieldSelector="metadata.name=none")) == []
+        assert names(await listed(http, fieldSelector="metadata.name=c3", labelSelector="app=other")) == []
+    old = await listed(
+        http, fieldSelector="metadata.name=c3", resourceVersion=revisions[2], resourceVersionMatch="Exact"
+    )
+    assert names(old) == []
+    everywhere = (await http.get("/api/v1/configmaps", params={"fieldSelector": "metadata.name=c3"})).json()
+    assert names(everywhere) == ["c3"]
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
