@@ -12,8 +12,10 @@ from beamhall.client.protocol import Apply, PatchType, Selection
 from beamhall.embedded.api.applying import check_manager, force_refused
 from beamhall.embedded.api.core import FieldValidation, WriteOptions
 from beamhall.embedded.api.deletion import Deleted, DeleteOptions, read_delete_options
+from beamhall.embedded.api.list_options import ListOptions
 from beamhall.embedded.api.list_parameters import read_list_options
-from beamhall.embedded.api.replies import PLAIN, Accepted, Reply, Stream, accepted_of, reply
+from beamhall.embedded.api.long_lists import ListForm, metadata_form, plain_form, table_form
+from beamhall.embedded.api.replies import JSON, PLAIN, Accepted, Reply, Stream, accepted_of, reply
 from beamhall.embedded.api.requests import Address, Request
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.api.reviews import REVIEWS
@@ -95,20 +97,17 @@ class Objects:
         selection = _selection(request, address)
         if request.flag("watch"):
             return watch_stream(self._api, request, user, selection, (resource, accepted))
-        page = await self._api.list_page(user, resource.kind, selection, read_list_options(request))
+        options = read_list_options(request)
+        form = self._long_form(request, resource, accepted, selection, options)
+        if form is not None:
+            written = await self._api.list_as(user, resource.kind, selection, options, form.write)
+            return Reply(form.body(written), media_type=_MEDIA_TYPE_OF_FORM.get(accepted.form, JSON))
+        page = await self._api.list_page(user, resource.kind, selection, options)
         metadata: Object = {"resourceVersion": page.revision}
         if page.continue_:
             metadata["continue"] = page.continue_
         if page.remaining is not None:
             metadata["remainingItemCount"] = page.remaining
-        if accepted.form == "table":
-            include = request.query.get("includeObject", "")
-            value = table(resource, page.items, self._api.clock.now(), include=include) | {"metadata": metadata}
-            return Reply(msgspec.json.encode(value), media_type=_MEDIA_TYPE_OF_FORM["table"])
-        if accepted.form == "metadata":
-            items = [partial(item) for item in page.items]
-            kind = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
-            return reply(kind | {"metadata": metadata, "items": items})
         if len(page.items) <= _SHOWN_WITH_OWNERS:
             for item in page.items:
                 self._api.owners.show(resource, item)
@@ -121,6 +120,18 @@ class Objects:
             },
             accepted=accepted,
         )
+
+    def _long_form(
+        self, request: Request, resource: Resource, accepted: Accepted, selection: Selection, options: ListOptions
+    ) -> ListForm | None:
+        """Give the form of a list that is written object by object; None: it is made as one value."""
+        if accepted.form == "table":
+            return table_form(resource, self._api.clock.now(), request.query.get("includeObject", ""))
+        if accepted.form == "metadata":
+            return metadata_form()
+        may_be_long = not 0 < options.limit <= _SHOWN_WITH_OWNERS and not (selection.labels or selection.fields)
+        count = self._api.core.store.count(resource.name, selection.namespace)
+        return plain_form(resource) if may_be_long and count > _SHOWN_WITH_OWNERS and not accepted.is_yaml else None
 
     # Writing
 

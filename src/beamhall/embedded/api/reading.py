@@ -3,9 +3,9 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -13,9 +13,10 @@ from beamhall.client.protocol import Page, Selection
 from beamhall.embedded.api.core import Core, as_version
 from beamhall.embedded.api.list_options import EXACT, PRESENT, ListOptions, revision_in
 from beamhall.embedded.api.resources import Resource
-from beamhall.embedded.store.reader import Listing
+from beamhall.embedded.store.reader import Listing, Range
+from beamhall.embedded.store.tables import decode, encode_whole, whole
 from beamhall.kernel.errors import BadRequest, Cause, Expired, Timeout
-from beamhall.kernel.objects import Object, ReadOnlyObject, labels_of
+from beamhall.kernel.objects import Object, ReadOnlyObject, labels_of, name_of, namespace_of
 from beamhall.kernel.selectors import field_matcher, parse_field_selector, parse_selector
 
 _PAGE = 500
@@ -44,6 +45,22 @@ def matcher_of(resource: Resource, selection: Selection) -> Matcher | None:
     if fields is None:
         return lambda obj: selector.matches(labels_of(obj))
     return lambda obj: selector.matches(labels_of(obj)) and fields(obj)
+
+
+Write = Callable[[Object], bytes]
+"""Writes an object in the form that a client wants; it may be called in any thread."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A page like ``client.protocol.Page``, whose objects are bytes."""
+
+    items: Sequence[bytes]
+    revision: str
+    continue_: str = ""
+    remaining: int | None = None
 
 
 class Reading:
@@ -89,7 +106,7 @@ class Reading:
             if len(items) > room or (limit and len(found) >= limit and after is not None):
                 left = max(1, start.total - len(found))
                 remaining = left if matches is None else None  # as in Kubernetes: not known where there are selectors
-                return Page(found, str(revision), _token(found[-1], revision, left), remaining)
+                return Page(found, str(revision), _token(_place_of(found[-1]), revision, left), remaining)
             if after is None:
                 return Page(found, str(revision))
 
@@ -114,12 +131,53 @@ class Reading:
         revision: int,
         *,
         is_continued: bool,
-    ) -> Listing:
-        listed = partial(
-            self._core.store.list, resource.name, namespace, limit=limit, after=after, at_revision=revision
+    ) -> Listing[Object]:
+        return await self._read(
+            Range(resource.name, namespace, limit, after, revision), decode, is_continued=is_continued
         )
+
+    async def list_as(
+        self, resource: Resource, selection: Selection, options: ListOptions, write: Write | None
+    ) -> Written:
+        """Give a page of objects as bytes, each written in a thread as soon as it is read.
+
+        Long lists come so: objects that live for a moment cost no memory, and the interpreter's collector no time.
+
+        Args:
+            resource: What to list.
+            selection: Which of its objects.
+            options: How.
+            write: Writes an object; None: as JSON, which is mostly as it is stored.
+
+        Raises:
+            ApiError: As ``list``.
+        """
+        matches = matcher_of(resource, selection)
+        is_stored = write is None and resource.stored_api_version == resource.kind.api_version
+        written = write or encode_whole
+        if options.limit and matches is not None:
+            page = await self.list(resource, selection, options)
+            return Written([written(item) for item in page.items], page.revision, page.continue_, page.remaining)
+
+        def read(value: bytes, revision: int) -> bytes | None:
+            if is_stored and matches is None:
+                return whole(value, revision)
+            obj = decode(value, revision)
+            if matches is not None and not matches(obj):
+                return None
+            return whole(value, revision) if is_stored else written(as_version(resource, obj))
+
+        start = self._start(resource, selection, options)
+        wanted = Range(resource.name, selection.namespace, options.limit, start.after, start.revision)
+        found = await self._read(wanted, read, is_continued=bool(options.continue_))
+        if found.continue_ is None:
+            return Written(found.items, str(found.revision))
+        left = max(1, start.total - len(found.items))
+        return Written(found.items, str(found.revision), _token(found.continue_, found.revision, left), left)
+
+    async def _read(self, wanted: Range, read: Callable[[bytes, int], T | None], *, is_continued: bool) -> Listing[T]:
         try:
-            return await asyncio.to_thread(listed)
+            return await asyncio.to_thread(self._core.store.list_as, wanted, read)
         except Expired as error:
             if not is_continued:
                 raise
@@ -158,9 +216,12 @@ class _Start:
     total: int
 
 
-def _token(last: ReadOnlyObject, revision: int, left: int) -> str:
-    metadata = last["metadata"]
-    body = msgspec.json.encode([metadata.get("namespace") or "", metadata["name"], revision, left])
+def _place_of(obj: ReadOnlyObject) -> tuple[str, str]:
+    return namespace_of(obj), name_of(obj)
+
+
+def _token(last: tuple[str, str], revision: int, left: int) -> str:
+    body = msgspec.json.encode([*last, revision, left])
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
 
 

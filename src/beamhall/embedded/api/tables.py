@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from beamhall.embedded.api.resources import Resource
 from beamhall.kernel.errors import BadRequest
@@ -14,6 +13,24 @@ _API_VERSION = "meta.k8s.io/v1"
 def partial(obj: ReadOnlyObject) -> Object:
     """Give an object's metadata alone, as ``PartialObjectMetadata``."""
     return {"kind": "PartialObjectMetadata", "apiVersion": _API_VERSION, "metadata": obj.get("metadata") or {}}
+
+
+def check_include(include: str) -> None:
+    """Let pass what may be said of how much of each object comes with its row.
+
+    Raises:
+        BadRequest: It is something else.
+    """
+    if include not in ("", "None", "Metadata", "Object"):
+        raise BadRequest(f"includeObject must be None, Metadata or Object, not {include!r}")
+
+
+def row(resource: Resource, obj: ReadOnlyObject, now: datetime, include: str) -> Object:
+    """Make the row of one object, as ``table`` has it."""
+    made: Object = {"cells": resource.rules.cells(obj, now)}
+    if include != "None":
+        made["object"] = obj if include == "Object" else partial(obj)
+    return made
 
 
 def table(
@@ -31,16 +48,9 @@ def table(
     Raises:
         BadRequest: ``include`` is something else.
     """
-    if include not in ("", "None", "Metadata", "Object"):
-        raise BadRequest(f"includeObject must be None, Metadata or Object, not {include!r}")
-    rules = resource.rules
-    rows: list[dict[str, Any]] = []
-    for obj in objects:
-        row: dict[str, Any] = {"cells": rules.cells(obj, now)}
-        if include != "None":
-            row["object"] = obj if include == "Object" else partial(obj)
-        rows.append(row)
-    definitions = list(rules.columns()) if columns else []
+    check_include(include)
+    rows = [row(resource, obj, now, include) for obj in objects]
+    definitions = list(resource.rules.columns()) if columns else []
     return {
         "kind": "Table",
         "apiVersion": _API_VERSION,

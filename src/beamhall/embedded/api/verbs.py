@@ -36,7 +36,7 @@ from beamhall.embedded.api.patching import change_of
 from beamhall.embedded.api.pod_streams import PodStreams
 from beamhall.embedded.api.quota.ledger import Ledger
 from beamhall.embedded.api.quota.reporting import QuotaReporter
-from beamhall.embedded.api.reading import Reading
+from beamhall.embedded.api.reading import Reading, Write, Written
 from beamhall.embedded.api.registry import Registry
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.api.reviews import Reviews
@@ -165,6 +165,13 @@ class Api:
         """List objects with the options of HTTP."""
         resource = self._allowed(user, "list", kind, selection.namespace, selection.only_name)
         return await self._reading.list(resource, selection, options)
+
+    async def list_as(
+        self, user: User, kind: Kind, selection: Selection, options: ListOptions, write: Write | None
+    ) -> Written:
+        """List objects as bytes, as long lists over HTTP are."""
+        resource = self._allowed(user, "list", kind, selection.namespace, selection.only_name)
+        return await self._reading.list_as(resource, selection, options, write)
 
     @asynccontextmanager
     async def watch(

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from beamhall.embedded.store.failures import read_failure
-from beamhall.embedded.store.tables import connect, decode
+from beamhall.embedded.store.tables import connect
 from beamhall.embedded.store.watch import Change
 from beamhall.kernel.errors import Expired
-from beamhall.kernel.objects import Object
 
 _REVISION = "SELECT max(coalesce((SELECT max(revision) FROM log), 0), revision), revision FROM compacted"
 _GET = (
@@ -71,17 +71,20 @@ class Range:
     published: int = 0
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Generic[T]):
     """Objects in order of namespace and name, all as they were at ``revision``; they belong to the caller.
 
     Attributes:
-        items: The objects.
+        items: The objects, as they were read.
         revision: Watch from here to see every later change.
         continue_: (namespace, name) to go on after, with ``at_revision=revision``; None: this was the last page.
     """
 
-    items: Sequence[Object]
+    items: Sequence[T]
     revision: int
     continue_: tuple[str, str] | None = None
 
@@ -139,8 +142,12 @@ class Reader:
             row: tuple[int, bytes] | None = connection.execute(_GET, (resource, namespace, name)).fetchone()
             return row
 
-    def list(self, wanted: Range) -> Listing:
+    def list(self, wanted: Range, read: Callable[[bytes, int], T | None]) -> Listing[T]:
         """Give a range of objects as they are, or were at ``wanted.at_revision``.
+
+        Args:
+            wanted: Which.
+            read: What is made of each value and its revision; None leaves it out.
 
         Raises:
             Expired: That revision is no longer kept, or is not of this store.
@@ -155,9 +162,9 @@ class Reader:
             if at < revision:
                 rows = _merged(rows, self._changed_since(connection, wanted, at))
         if not wanted.limit or len(rows) <= wanted.limit:
-            return Listing([decode(value, number) for _, _, number, value in rows], at)
+            return Listing(_read_all(rows, read), at)
         del rows[wanted.limit :]
-        return Listing([decode(value, number) for _, _, number, value in rows], at, (rows[-1][0], rows[-1][1]))
+        return Listing(_read_all(rows, read), at, (rows[-1][0], rows[-1][1]))
 
     def _changed_since(self, connection: sqlite3.Connection, wanted: Range, at: int) -> Sequence[_Row]:
         def is_wanted(row: _Row) -> bool:
@@ -212,6 +219,10 @@ def check_kept(wanted: int, revision: int, compacted: int) -> None:
         raise Expired(f"too old resource version: {wanted} ({compacted}); list afresh")
     if wanted > revision:
         raise Expired(f"resource version {wanted} is not of this store, which is at {revision}; list afresh")
+
+
+def _read_all(rows: Iterable[_Row], read: Callable[[bytes, int], T | None]) -> Sequence[T]:
+    return [item for _, _, number, value in rows if (item := read(value, number)) is not None]
 
 
 def _up_to(rows: Iterable[_ChangeRow], limit_bytes: int) -> tuple[list[_ChangeRow], bool]:

@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from beamhall.embedded.store.compaction import Compactor, Retention
 from beamhall.embedded.store.counts import Counts
@@ -24,6 +25,8 @@ from beamhall.embedded.store.watch import Hub, Subscription
 from beamhall.embedded.store.writer import Compaction, Outcome, Result, Write, Writer
 from beamhall.kernel.errors import ApiError, ServiceUnavailable, TooManyRequests
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of
+
+T = TypeVar("T")
 
 WAITING_LIMIT = 10_000
 """Writes that may wait for their commit; more are answered ``TooManyRequests``."""
@@ -126,7 +129,7 @@ class Store:
         limit: int = 0,
         after: tuple[str, str] | None = None,
         at_revision: int = 0,
-    ) -> Listing:
+    ) -> Listing[Object]:
         """List objects in order of namespace and name, as one snapshot. A very long list belongs in a thread.
 
         Args:
@@ -139,7 +142,15 @@ class Store:
         Raises:
             Expired: That revision is no longer kept; begin again.
         """
-        return self._reader.list(Range(resource, namespace, limit, after, at_revision, self._hub.revision))
+        return self.list_as(Range(resource, namespace, limit, after, at_revision), decode)
+
+    def list_as(self, wanted: Range, read: Callable[[bytes, int], T | None]) -> Listing[T]:
+        """List objects as ``list`` does, making of each what ``read`` makes of its value and revision; None: not it.
+
+        Raises:
+            Expired: That revision is no longer kept.
+        """
+        return self._reader.list(replace(wanted, published=self._hub.revision), read)
 
     def owned_by(self, uid: str) -> Sequence[tuple[str, str, str]]:
         """Give (resource, namespace, name) of each object with an owner reference to this uid."""

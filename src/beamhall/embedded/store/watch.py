@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from beamhall.embedded.store.tables import decode, encode_whole
+from beamhall.embedded.store.tables import decode, whole
 from beamhall.kernel.objects import Object, ReadOnlyObject
 
 QUEUE_LIMIT = 1_000
@@ -78,7 +78,7 @@ class Change:
     def encoded(self) -> bytes:
         """The JSON of ``object``, made once for all watchers."""
         if self._encoded is None:
-            self._encoded = encode_whole(self.object)
+            self._encoded = whole(self._value, self.revision)
         return self._encoded
 
     @property
