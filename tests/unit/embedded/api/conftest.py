@@ -42,14 +42,15 @@ class StandingClock:
 
 @asynccontextmanager
 async def running_api(directory: Path, clock: StandingClock) -> AsyncIterator[Api]:
-    """Run an API on the store in a directory; when this begins, the first namespaces are there."""
+    """Run an API on the store in a directory; when this begins, what every cluster has is there."""
     store = await Store.open(directory / "objects.db")
     try:
         api = create_resource_api(store, clock, Random(1))
         async with asyncio.TaskGroup() as parts:
             running = parts.create_task(api.run())
             try:
-                await until(lambda: store.get("namespaces", "", "kube-node-lease"))
+                async with asyncio.timeout(20):
+                    await api.begun.wait()
                 yield api
             finally:
                 running.cancel()
