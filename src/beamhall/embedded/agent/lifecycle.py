@@ -316,7 +316,8 @@ def _bring_down(
     wake_at: datetime | None = None
     for name in names:
         hook, asked = facts.of(name).pre_stop, facts.terminating.get(name)
-        if hook is not None and not hook.is_over and asked is None and now < kill_at:
+        is_called = hook is not None and not hook.is_over and facts.gone_at is None
+        if is_called and hook is not None and asked is None and now < kill_at:
             wake_at = kill_at
             if hook.until is None:
                 steps.append(CallPreStop(name, kill_at, why))

@@ -244,10 +244,13 @@ class PodWorker:
 
     def _let_go(self) -> None:
         """Give back what a Pod that came to its end by itself no longer needs."""
-        if not self._tools.devices.given(self.own.uid):
+        if not (self._volumes.is_kept or self._tools.devices.given(self.own.uid)):
             return
         facts = self._current()
-        if not facts.running() and (has_ended(self.pod) or outcome(self.pod, facts) is not None):
+        if facts.running() or not (has_ended(self.pod) or outcome(self.pod, facts) is not None):
+            return
+        self._volumes.close()
+        if self._tools.devices.given(self.own.uid):
             self._tools.devices.release(self.own.uid)
             self.own.keep_devices({})
 

@@ -113,12 +113,17 @@ class PodVolumes:
         if self._keeping and self._fields is not None and self._fields != _shown_fields(pod):
             self._stale.set()
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether something is done for them now."""
+        return bool(self._keeping)
+
     def close(self) -> None:
         """Leave them as they are."""
-        for task in self._keeping:
-            task.cancel()
         for reference in self._references() if self._keeping else ():
             self._tools.following.leave(reference, uid_of(self._pod()))
+        while self._keeping:
+            self._keeping.pop().cancel()
 
     # -- making
 

@@ -167,6 +167,9 @@ CASES = {
     "a deletion without grace calls no hook": (
         pod(deleted_at=1, grace=0), facts(main=hooked(PreStop())), 1, [Terminate("main", at(1))], None,
     ),
+    "nor does the end of a Pod that is gone": (
+        pod(), facts(main=hooked(PreStop()), gone_at=at(5)), 5, [Terminate("main", at(7))], None,
+    ),
     "hooks are called at once, SIGTERM is in turn": (
         pod(deleted_at=30, inits=("s*",)), facts(s=hooked(PreStop()), main=container(None)), 1,
         [CallPreStop("s", at(31)), Terminate("main", at(31))], 31,

@@ -113,6 +113,22 @@ async def test_an_emptydir_that_outgrows_its_limit_ends_the_pod(cluster, catalog
         assert (event["type"], event["message"]) == ("Warning", why)
 
 
+async def test_nothing_is_done_for_the_volumes_of_a_pod_that_has_ended(agent, cluster):
+    await cluster.create(CONFIG_MAP, config_map("m", a="1"))
+    volumes = [{"name": "v", "configMap": {"name": "m"}}, {"name": "e", "emptyDir": {"sizeLimit": "1Gi"}}]
+    await cluster.create(POD, showing("one", "until test -e $HOME/go; do sleep 0.02; done", *volumes))
+    pod = await cluster.phase("one", "Running")
+    worker = agent.worker_of(pod["metadata"]["uid"])
+    assert worker._volumes.is_kept
+    assert agent._tools.following._listeners
+    (worker.own.home / "go").touch()
+    await cluster.phase("one", "Succeeded")
+    async with asyncio.timeout(20):
+        while worker._volumes.is_kept:
+            await asyncio.sleep(0.01)
+    assert not agent._tools.following._listeners
+
+
 async def test_a_pod_without_such_volumes_has_no_work_done_for_it(agent, cluster):
     await cluster.create(POD, pod_of("one", "sleep 600", volumes=[{"name": "e", "emptyDir": {}}]))
     pod = await cluster.phase("one", "Running")
