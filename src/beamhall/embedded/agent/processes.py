@@ -12,12 +12,12 @@ import struct
 import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from beamhall.client.protocol import ExecOptions, StreamName
 from beamhall.embedded.agent.sandbox import Sandbox, Sandboxes, StartFailed
 from beamhall.embedded.agent.sandbox.command import Command
-from beamhall.embedded.agent.sandbox.pipes import CHUNK_BYTES, Descriptors, write_all
+from beamhall.embedded.agent.sandbox.pipes import CHUNK_BYTES, Descriptors, any_readable, write_all
 
 _LAST_WORDS_S = 0.5
 _EXIT_CODES = {"command-not-found": 127, "permission": 126, "exec": 126}
@@ -47,48 +47,32 @@ class ExecProcess:
     command: Command
     ends: Ends
     fds: Descriptors
-    _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def output(self) -> AsyncIterator[tuple[StreamName, bytes]]:
         """Give its output, as ``RemoteProcess.output``. What others hold open after its end is not waited for."""
-        loop = asyncio.get_running_loop()
         left = dict(self.ends.outputs)
-        watched = [self.command.fileno(), *left]
-        for fd in watched:
-            loop.add_reader(fd, self._ready.set)
-        try:
-            while True:
-                self._ready.clear()
-                has_ended = self.command.has_ended()  # looked at first: what is read next is then the rest
-                if has_ended:
-                    loop.remove_reader(self.command.fileno())
-                is_idle = True
-                for fd, name in list(left.items()):
-                    data = _read(fd)
-                    if data:
-                        is_idle = False
-                        yield name, data
-                    elif data is not None:
-                        loop.remove_reader(fd)
-                        del left[fd]
-                if is_idle and has_ended and (not left or await self._is_silent()):
-                    return
-                if is_idle and not has_ended:
-                    await self._ready.wait()
-        finally:
-            for fd in watched:
-                loop.remove_reader(fd)
-
-    async def _is_silent(self) -> bool:
-        """Tell whether nothing more will be read after the end. A terminal's last words take their own time."""
-        if self.ends.terminal < 0:
-            return True
-        try:
-            async with asyncio.timeout(_LAST_WORDS_S):
-                await self._ready.wait()
-        except TimeoutError:
-            return True
-        return False
+        while True:
+            has_ended = self.command.has_ended()  # looked at first: what is read next is then the rest
+            is_idle = True
+            for fd, name in list(left.items()):
+                data = _read(fd)
+                if data:
+                    is_idle = False
+                    yield name, data
+                elif data is not None:
+                    del left[fd]
+            if not is_idle:
+                continue
+            if has_ended and (not left or self.ends.terminal < 0):
+                return
+            if not has_ended:
+                await any_readable(self.command.fileno(), *left)
+                continue
+            try:  # a terminal hands over its last words in its own time
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await any_readable(*left)
+            except TimeoutError:
+                return
 
     async def write(self, data: bytes) -> None:
         """Write to its input, as ``RemoteProcess.write``."""

@@ -77,6 +77,22 @@ async def write_all(fd: int, data: bytes) -> bool:
     return True
 
 
+async def any_readable(*fds: int) -> None:
+    """Wait until one of these can be read.
+
+    They are watched no longer than that: one that stays readable while nobody reads would keep the loop busy.
+    """
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    for fd in fds:
+        loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        for fd in fds:
+            loop.remove_reader(fd)
+
+
 async def _ready(fd: int, add: Callable[..., None], remove: Callable[[int], object]) -> None:
     ready = asyncio.Event()
     add(fd, ready.set)
