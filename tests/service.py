@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import pytest
 import yaml
@@ -83,6 +83,18 @@ class ServiceProcess:
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=90, check=False)
         assert not check or done.returncode == 0, f"{' '.join(args)}: {done.stderr}\n{self.log.read_text()[-2000:]}"
         return done.stdout + ("" if check else done.stderr)
+
+    @contextlib.contextmanager
+    def kubectl_running(self, *args: str) -> Iterator[tuple[IO[str], IO[str]]]:
+        """Run the real kubectl for as long as the context is open; give its input and output. It is killed then."""
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *args]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                yield process.stdin, process.stdout
+            finally:
+                process.kill()
 
     def processes(self) -> list[int]:
         """Give the pids of all processes of its Pods, those of Pods that this was asked for before too."""

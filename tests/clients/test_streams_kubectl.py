@@ -57,7 +57,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     service.kubectl("wait", "pod/p", "--for=condition=Ready", "--timeout=80s")
     yield service
     service.stop()
-    assert service.processes() == []
+    wait_for("the Pods' ends", lambda: not service.processes())
 
 
 def run(service: ServiceProcess, *args: str, stdin: str = "") -> tuple[int, str, str]:
@@ -154,13 +154,10 @@ def test_interrupts_reach_the_command(service: ServiceProcess) -> None:
 
 
 def test_what_a_client_leaves_behind_is_ended(service: ServiceProcess) -> None:
-    command = ["kubectl", "--kubeconfig", str(service.kubeconfig), "exec", "p", "-c", "main", "--"]
     script = "echo $$; exec sleep 600"
-    with subprocess.Popen([*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True) as kubectl:
-        assert kubectl.stdout is not None
-        pid = int(kubectl.stdout.readline())
+    with service.kubectl_running("exec", "p", "-c", "main", "--", "sh", "-c", script) as (_, output):
+        pid = int(output.readline())
         assert Path(f"/proc/{pid}").exists()
-        kubectl.kill()
     wait_for("its end", lambda: not Path(f"/proc/{pid}").exists())
 
 
@@ -177,15 +174,12 @@ def test_files_are_copied_both_ways(service: ServiceProcess, tmp_path: Path) -> 
 
 
 def test_attach_gives_output_and_takes_input(service: ServiceProcess) -> None:
-    command = ["kubectl", "--kubeconfig", str(service.kubeconfig), "attach", "-i", "p", "-c", "other"]
     for word in ("one", "two"):
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as kubectl:
-            assert kubectl.stdin is not None
-            assert kubectl.stdout is not None
-            kubectl.stdin.write(f"{word}\n")
-            kubectl.stdin.flush()
-            assert kubectl.stdout.readline() == f"got {word}\n"
-            kubectl.stdin.close()
+        with service.kubectl_running("attach", "-i", "p", "-c", "other") as (stdin, output):
+            stdin.write(f"{word}\n")
+            assert output.readline() == f"got {word}\n"
+            stdin.close()
+            assert output.read() == ""
 
 
 @pytest.mark.parametrize(("script", "code"), [("read x; echo got $x; exit 5", 5), ("cat", 0)])
@@ -260,15 +254,12 @@ def test_logs_are_chosen_as_kubectl_asks(service: ServiceProcess) -> None:
     assert logs("talk", "-c", "one", "--previous") == [
         'Error from server (BadRequest): previous terminated container "one" in pod "talk" not found'
     ]
-    command = ["kubectl", "--kubeconfig", str(service.kubeconfig), "logs", "-f", "talk", "-c", "one", "--tail=1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as kubectl:
-        assert kubectl.stdout is not None
-        assert kubectl.stdout.readline() == "3\n"
+    with service.kubectl_running("logs", "-f", "talk", "-c", "one", "--tail=1") as (_, output):
+        assert output.readline() == "3\n"
         (work / "go").touch()
-        assert kubectl.stdout.readline() == "4\n"
-        service.kubectl("delete", "pod", "talk", "--wait=false")
-        assert kubectl.stdout.read() == ""
-    assert kubectl.returncode == 0
+        assert output.readline() == "4\n"
+        service.kubectl("delete", "pod", "talk")
+        assert output.read() == ""
 
 
 class Forward:

@@ -1,6 +1,5 @@
 """A service that is killed while clients are in its Pods: nothing of them is left, and what lasts goes on."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,35 +27,21 @@ def test_commands_end_and_inputs_go_on_when_the_service_is_killed(make_service: 
     service.add_image(IMAGE, "python", CODE)
     service.kubectl("apply", "-f", "-", stdin=POD)
     service.kubectl("wait", "pod/p", "--for=condition=Ready", "--timeout=80s")
-    kubectl = ["kubectl", "--kubeconfig", str(service.kubeconfig)]
     script = "setsid sleep 600 & echo $! $$; exec sleep 600"
     with (
-        subprocess.Popen([*kubectl, "exec", "p", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True) as run,
-        subprocess.Popen(
-            [*kubectl, "attach", "-i", "p"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as attached,
+        service.kubectl_running("exec", "p", "--", "sh", "-c", script) as (_, output),
+        service.kubectl_running("attach", "-i", "p") as (stdin, got),
     ):
-        assert run.stdout is not None
-        assert attached.stdin is not None
-        assert attached.stdout is not None
-        pids = [int(pid) for pid in run.stdout.readline().split()]
-        attached.stdin.write("one\n")
-        attached.stdin.flush()
-        assert attached.stdout.readline() == "got one\n"
+        pids = [int(pid) for pid in output.readline().split()]
+        stdin.write("one\n")
+        assert got.readline() == "got one\n"
+        assert len(pids) == 2
         assert all(Path(f"/proc/{pid}").exists() for pid in pids)
         service.kill()
         wait_for("their ends", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-    assert run.returncode != 0
     service.start()
-    with subprocess.Popen(
-        ["kubectl", "--kubeconfig", str(service.kubeconfig), "attach", "-i", "p"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as attached:  # fmt: skip
-        assert attached.stdin is not None
-        assert attached.stdout is not None
-        attached.stdin.write("two\n")
-        attached.stdin.flush()
-        assert attached.stdout.readline() == "got two\n"
-        attached.stdin.close()
+    with service.kubectl_running("attach", "-i", "p") as (stdin, got):
+        stdin.write("two\n")
+        assert got.readline() == "got two\n"
     service.kubectl("delete", "pod", "p")
-    assert service.processes() == []
+    wait_for("the Pod's end", lambda: not service.processes())
