@@ -202,12 +202,26 @@ def _version_problems(version: Mapping[str, Any], path: str) -> list[Cause]:
         found.extend(_required(f"{here}.{field}") for field in ("name", "type") if not column.get(field))
         found.extend(_path_problems(column.get("jsonPath"), f"{here}.jsonPath"))
     for number, selectable in enumerate(version.get("selectableFields") or ()):
-        found.extend(_path_problems(selectable.get("jsonPath"), f"{path}.selectableFields[{number}].jsonPath"))
+        here = f"{path}.selectableFields[{number}].jsonPath"
+        found.extend(_path_problems(selectable.get("jsonPath"), here) or _selectable_problems(selectable, schema, here))
     scale = (version.get("subresources") or {}).get("scale")
     if scale is not None:
         for field in ("specReplicasPath", "statusReplicasPath"):
             found.extend(_path_problems(scale.get(field), f"{path}.subresources.scale.{field}"))
     return found
+
+
+def _selectable_problems(selectable: Mapping[str, Any], schema: Any, field: str) -> list[Cause]:
+    """Check that a field to select by is one value that the schema has."""
+    text = str(selectable["jsonPath"])
+    place: Any = schema
+    for step in text.removeprefix(".").split("."):
+        place = ((place or {}).get("properties") or {}).get(step) if isinstance(place, dict) else None
+    if not isinstance(place, dict):
+        return [_invalid(field, f'"{text}": does not refer to a field of the schema')]
+    if place.get("type") not in ("string", "boolean", "integer"):
+        return [_invalid(field, f'"{text}": must point to a field of type string, boolean or integer')]
+    return []
 
 
 def _path_problems(text: object, field: str) -> list[Cause]:

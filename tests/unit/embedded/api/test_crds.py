@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from beamhall.client.local import LocalClient
+from beamhall.client.protocol import Selection
 from beamhall.embedded.api.schema_form import schema_problems
 from beamhall.kernel.conditions import is_true
 from beamhall.kernel.errors import Invalid, NotFound, UnsupportedMediaType
@@ -252,3 +253,17 @@ async def test_definitions_that_cannot_be_served_say_why(client):
     assert "webhooks are not served" in said["spec.conversion.strategy"]
     assert "must be false" in said["spec.preserveUnknownFields"]
     assert said["spec.versions[1].name"] == 'Duplicate value: "v1"'
+
+
+async def test_fields_to_select_by_are_single_values_of_the_schema(client):
+    def definition(path):
+        return toy_definition(selectableFields=[{"jsonPath": path}])
+
+    with pytest.raises(Invalid, match="does not refer to a field of the schema"):
+        await client.create(CUSTOM_RESOURCE_DEFINITION, definition(".spec.nope"))
+    with pytest.raises(Invalid, match="must point to a field of type string, boolean or integer"):
+        await client.create(CUSTOM_RESOURCE_DEFINITION, definition(".spec"))
+    await client.create(CUSTOM_RESOURCE_DEFINITION, definition(".spec.colour"))
+    await client.create(TOY, toy())
+    assert len((await client.list(TOY, Selection(fields="spec.colour=red"))).items) == 1
+    assert (await client.list(TOY, Selection(fields="spec.colour=blue"))).items == []
