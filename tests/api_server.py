@@ -81,8 +81,7 @@ def api_server(directory: Path) -> Iterator[str]:
             async with asyncio.TaskGroup() as parts:
                 running = parts.create_task(api.run())
                 serving = parts.create_task(server.serve(sockets=[listener]))
-                while store.get("namespaces", "", "kube-node-lease") is None:
-                    await asyncio.sleep(0.001)
+                await api.begun.wait()
                 ready.set()
                 await stop[0].wait()
                 await store.close()  # ends the watches, which uvicorn would wait for

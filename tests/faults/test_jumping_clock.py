@@ -29,8 +29,7 @@ async def running(directory: Path, clock: JumpingClock) -> AsyncIterator[Api]:
         async with asyncio.TaskGroup() as parts:
             task = parts.create_task(api.run())
             async with asyncio.timeout(20):
-                while store.get("namespaces", "", "kube-node-lease") is None:
-                    await asyncio.sleep(0.001)
+                await api.begun.wait()
             yield api
             task.cancel()
     finally:

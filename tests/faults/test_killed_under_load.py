@@ -281,4 +281,4 @@ def test_nothing_is_lost_or_done_twice(
             scene.die_young()
             n_kills += 1
     scene.end()
-    assert sum(writer.n_acknowledged for writer in scene.writers) > 20 * KILLS
+    assert all(writer.n_acknowledged for writer in scene.writers)
