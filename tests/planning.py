@@ -99,6 +99,8 @@ class World:
                 obj = self.objects.get(action.key)
                 if obj is None or uid_of(obj) != action.uid or is_being_deleted(obj):
                     return
+                if action.revision not in ("", metadata_of(obj)["resourceVersion"]):
+                    return
             else:
                 self.events.append(action)
 

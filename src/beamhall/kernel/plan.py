@@ -66,10 +66,16 @@ class Require:
     """Go on only if an object, read afresh, still has this uid and is not being deleted; otherwise plan again.
 
     For the few decisions that a stale view would make wrong for good, such as taking an orphan in.
+
+    Attributes:
+        key: Which object.
+        uid: The uid that it must have.
+        revision: If set, the resourceVersion that it must still have.
     """
 
     key: Key
     uid: str
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)

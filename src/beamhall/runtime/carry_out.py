@@ -225,6 +225,8 @@ class Hand:
         current = await self._client.get(key.kind, key.name, key.namespace)
         if uid_of(current) != action.uid or is_being_deleted(current):
             raise Conflict(f"{key} is being removed, or is another one by now")
+        if action.revision not in ("", metadata_of(current).get("resourceVersion")):
+            raise Conflict(f"{key} has changed meanwhile")
 
     def _known(self, key: Key) -> ReadOnlyObject | None:
         cache = self._views.caches.get(key.kind)

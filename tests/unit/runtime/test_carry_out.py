@@ -169,6 +169,9 @@ async def test_what_is_required_is_read_afresh(scene: Scene) -> None:
     patch = Patch(key, {"spec": {"a": 1}})
     assert (await scene.do(Require(key, uid), patch)).error is None
     assert scene.pod["spec"] == {"a": 1}
+    stale = Require(key, uid, str(int(scene.pod["metadata"]["resourceVersion"]) - 1))
+    assert isinstance((await scene.do(stale, patch)).error, Conflict)
+    assert (await scene.do(Require(key, uid, scene.pod["metadata"]["resourceVersion"]), patch)).error is None
     later = Patch(key, {"spec": {"a": 2}})
     assert isinstance((await scene.do(Require(key, "another"), later)).error, Conflict)
     scene.pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

@@ -28,7 +28,7 @@ from beamhall.kernel.objects import (
     owner_reference,
     uid_of,
 )
-from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, View
+from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, Require, View
 from beamhall.kernel.schedules import Schedule, parse_schedule
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
@@ -178,6 +178,9 @@ def _start(draft: _Draft, due: datetime) -> str:
             draft.delete(job)
         active = []
     job = build_job(draft.cron_job, due)
+    revision = str(metadata_of(draft.cron_job).get("resourceVersion") or "")
+    # Whoever does not know the last time yet would make its Job again, if that has been done and deleted.
+    draft.actions.append(Require(key_of(CRON_JOB, draft.cron_job), uid_of(draft.cron_job), revision))
     draft.actions.append(Create(JOB, job))
     draft.emit("SuccessfulCreate", f"Created job {name_of(job)}")
     draft.status["lastScheduleTime"] = format_time(due)

@@ -11,7 +11,7 @@ from beamhall.kernel.conditions import find_condition, make_condition, with_cond
 from beamhall.kernel.difference import merge_patch_between
 from beamhall.kernel.kinds import JOB, POD
 from beamhall.kernel.objects import ReadOnlyObject, key_of, metadata_of, name_of, uid_of
-from beamhall.kernel.plan import Action, Delete, Emit, Patch, Plan, View
+from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, Require, View
 
 _REPORTED_LATER = {"active", "ready"}
 _LATER_S = 1.0
@@ -112,13 +112,15 @@ class Draft:
     def plan(self, why: str) -> Plan:
         """Write the status first: names of new Pods follow from what is counted in it."""
         patch = merge_patch_between(self.job.get("status") or {}, self.status)
-        actions = self.actions
+        # Counters, and names, are worked out from what stands there: nobody may have changed it meanwhile.
+        key, uid = key_of(JOB, self.job), uid_of(self.job)
+        revision = str(metadata_of(self.job).get("resourceVersion") or "")
+        first: list[Action] = []
         if patch and not self._may_wait(patch):
-            # Counters are worked out from those that stand there: nobody may have changed them meanwhile.
-            revision = str(metadata_of(self.job).get("resourceVersion") or "")
-            key, uid = key_of(JOB, self.job), uid_of(self.job)
-            actions = [Patch(key, {"status": patch}, subresource="status", uid=uid, revision=revision), *actions]
-        return Plan(actions, min(self.again_s, default=None), why)
+            first.append(Patch(key, {"status": patch}, subresource="status", uid=uid, revision=revision))
+        elif any(isinstance(action, Create) for action in self.actions):
+            first.append(Require(key, uid, revision))
+        return Plan([*first, *self.actions], min(self.again_s, default=None), why)
 
     def _may_wait(self, patch: Mapping[str, Any]) -> bool:
         """Report that Pods became active and ready once they have been there for a second: most are done by then."""

@@ -92,6 +92,17 @@ def test_a_stale_view_makes_no_second_job() -> None:
     assert cron.jobs == [6]
 
 
+def test_a_stale_cron_job_makes_no_job_again_that_is_done_and_gone() -> None:
+    cron = Cron(successfulJobsHistoryLimit=0)
+    cron.world.advance(600)
+    stale = cron.world.snapshot()
+    cron.settle()
+    cron.end(6)
+    assert cron.jobs == []
+    cron.world.carry_out(plan_cron_job(stale.objects[Key(CRON_JOB, "ns", "c")], stale))
+    assert cron.jobs == []
+
+
 def test_a_job_that_was_made_before_a_crash_is_not_made_again() -> None:
     cron = Cron()
     cron.wait(10)

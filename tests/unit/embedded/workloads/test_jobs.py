@@ -137,6 +137,21 @@ def test_a_stale_view_makes_nothing_twice() -> None:
     assert run.world.list(POD) == pods
 
 
+@pytest.mark.parametrize("later_s", [0, 10])
+def test_a_stale_job_makes_no_pod_again_that_is_done_and_gone(later_s: int) -> None:
+    """The view shows that the Pod is gone, but not yet that its success was counted."""
+    run = Run(completions=2, parallelism=1)
+    run.wait(later_s)
+    stale = run.world.snapshot()
+    (name,) = run.active
+    run.end(name)
+    run.lose(name)
+    del stale.objects[Key(POD, "ns", name)]
+    pods = run.world.list(POD)
+    run.world.carry_out(plan_job(stale.objects[Key(JOB, "ns", "j")], stale))
+    assert run.world.list(POD) == pods
+
+
 def test_a_work_queue_is_complete_when_all_pods_are_done_after_a_success() -> None:
     run = Run(parallelism=3)
     assert len(run.active) == 3
