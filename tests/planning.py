@@ -146,7 +146,7 @@ class World:
         obj = self.objects.get(action.key)
         if obj is None or (action.uid and uid_of(obj) != action.uid):
             return
-        allowed = {"status"} if action.subresource == "status" else set(action.patch) - {"status"}
+        allowed = {"status", "metadata"} if action.subresource == "status" else set(action.patch) - {"status"}
         assert set(action.patch) <= allowed, f"fields outside of {action.subresource or 'the object'}: {action.patch}"
         self.objects[action.key] = merge(obj, action.patch)
         self.objects[action.key]["metadata"]["resourceVersion"] = str(next(self._ids))

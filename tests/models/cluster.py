@@ -169,7 +169,8 @@ class ModelCluster:
         assert isinstance(patch, Mapping)
         old = self._existing(kind, name, namespace)
         self._check(old, metadata_of(patch))
-        allowed = {k: v for k, v in patch.items() if (k == "status") == (subresource == "status")}
+        of_status = ("status", "metadata")  # annotations may be written with a status
+        allowed = {k: v for k, v in patch.items() if (k in of_status if subresource == "status" else k != "status")}
         return self._answer(self._change(kind, old, _merged(old, allowed)), fail)
 
     async def delete(

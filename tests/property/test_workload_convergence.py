@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beamhall.embedded.workloads.cron_jobs import SCHEDULED_AT
+from beamhall.embedded.workloads.job_pods import COUNTED, completion_index, number_of
 from beamhall.embedded.workloads.registry import workload_planners
+from beamhall.kernel.indexes import parse_indexes
 from beamhall.kernel.kinds import (
     CONTROLLER_REVISION,
     CRON_JOB,
@@ -194,6 +196,7 @@ job_steps = st.lists(
         *disturbances(JOB, POD),
         st.tuples(st.just("run"), st.integers(0, 4)),
         st.tuples(st.just("finish"), st.integers(0, 4)),
+        st.tuples(st.just("forget"), st.integers(0, 4)),
     ),
     min_size=8,
     max_size=30,
@@ -225,6 +228,8 @@ def test_a_job_runs_each_of_its_pods_once(
     async def act(cluster: ModelCluster, step: Step) -> None:
         if step[0] == "finish":
             finish(step[1])
+        elif step[0] == "forget":
+            _forget(cluster, step[1])
         elif step[0] != "run" or _is_new(cluster, step[1]):
             await plain(cluster, step)
 
@@ -235,6 +240,16 @@ def test_a_job_runs_each_of_its_pods_once(
     assert [c["type"] for c in job["status"]["conditions"]] == ["SuccessCriteriaMet", "Complete"]
     assert job["status"]["succeeded"] == 4
     assert sorted(n for (plural, _, _), n in cluster.creations.items() if plural == "pods") == [1, 1, 1, 1]
+
+
+def _forget(cluster: ModelCluster, index: int) -> None:
+    """Remove a Pod that is done and counted, as people do who tidy up."""
+    (job,) = cluster.all(JOB)
+    numbers = parse_indexes(annotations_of(job).get(COUNTED) or "")
+    indexes = parse_indexes((job.get("status") or {}).get("completedIndexes") or "")
+    pods = [pod for pod in cluster.all(POD) if number_of(pod) in numbers or completion_index(pod) in indexes]
+    if index < len(pods):
+        cluster.remove(Key(POD, NAMESPACE, name_of(pods[index])))
 
 
 def _is_new(cluster: ModelCluster, index: int) -> bool:

@@ -5,12 +5,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from beamhall.embedded.workloads.pods import is_active
+from beamhall.embedded.workloads.job_pods import COUNTED, number_of
+from beamhall.embedded.workloads.pods import FINISHED, phase_of
 from beamhall.kernel.clock import parse_time
 from beamhall.kernel.conditions import find_condition, make_condition, with_condition
 from beamhall.kernel.difference import merge_patch_between
+from beamhall.kernel.indexes import format_indexes, parse_indexes
 from beamhall.kernel.kinds import JOB, POD
-from beamhall.kernel.objects import ReadOnlyObject, key_of, metadata_of, name_of, uid_of
+from beamhall.kernel.objects import (
+    ReadOnlyObject,
+    annotations_of,
+    is_being_deleted,
+    key_of,
+    metadata_of,
+    name_of,
+    uid_of,
+)
 from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, Require, View
 
 _REPORTED_LATER = {"active", "ready"}
@@ -28,6 +38,9 @@ class Draft:
         status: What its status will be.
         succeeded: Indexes that are done, of an indexed Job.
         failed: Indexes that have failed for good, of a Job with a limit for each index.
+        counted: Numbers of the Pods whose success is counted, of a Job that is not indexed.
+        active: The Pods that run, or will.
+        finished: The Pods that ended, by phase.
         actions: What is to be done, but for the status.
         again_s: When to look again.
     """
@@ -38,8 +51,27 @@ class Draft:
     status: dict[str, Any]
     succeeded: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
+    counted: set[int] = field(default_factory=set)
+    active: list[ReadOnlyObject] = field(default_factory=list)
+    finished: dict[str, list[ReadOnlyObject]] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     again_s: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.finished = {phase: [] for phase in FINISHED}
+        for pod in self.pods:
+            if (phase := phase_of(pod)) in FINISHED:
+                self.finished[phase].append(pod)
+            elif not is_being_deleted(pod):
+                self.active.append(pod)
+        self.counted = self._counted_so_far()
+
+    def _counted_so_far(self) -> set[int]:
+        text = annotations_of(self.job).get(COUNTED)
+        if text is not None or self.is_indexed or not self.count("succeeded"):
+            return parse_indexes(text or "")
+        # Somebody replaced the Job and left the annotation out: then the first that are there are those counted.
+        return set(sorted(map(number_of, self.finished["Succeeded"]))[: self.count("succeeded")]) - {-1}
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -67,11 +99,6 @@ class Draft:
         """How often an index may fail; None: only the Job as a whole has a limit."""
         value = self.spec.get("backoffLimitPerIndex")
         return None if value is None else int(value)
-
-    @property
-    def active(self) -> list[ReadOnlyObject]:
-        """The Pods that run, or will."""
-        return [pod for pod in self.pods if is_active(pod)]
 
     def number(self, name: str, default: int) -> int:
         """Give a number of the spec."""
@@ -116,8 +143,12 @@ class Draft:
         key, uid = key_of(JOB, self.job), uid_of(self.job)
         revision = str(metadata_of(self.job).get("resourceVersion") or "")
         first: list[Action] = []
-        if patch and not self._may_wait(patch):
-            first.append(Patch(key, {"status": patch}, subresource="status", uid=uid, revision=revision))
+        body: dict[str, Any] = {"status": patch} if patch and not self._may_wait(patch) else {}
+        counted = format_indexes(self.counted)
+        if counted != (annotations_of(self.job).get(COUNTED) or ""):
+            body["metadata"] = {"annotations": {COUNTED: counted}}
+        if body:
+            first.append(Patch(key, body, subresource="status", uid=uid, revision=revision))
         elif any(isinstance(action, Create) for action in self.actions):
             first.append(Require(key, uid, revision))
         return Plan([*first, *self.actions], min(self.again_s, default=None), why)

@@ -14,6 +14,12 @@ from beamhall.kernel.names import MAX_LABEL
 from beamhall.kernel.objects import Object, ReadOnlyObject, annotations_of, name_of, uid_of
 
 INDEX = "batch.kubernetes.io/job-completion-index"
+NUMBER = "beamhall.io/job-pod-number"
+"""On a Pod: which of the Job's it is, where it has no completion index."""
+
+COUNTED = "beamhall.io/job-counted-pods"
+"""On a Job: the numbers of the Pods whose success is counted, runs of them as in ``completedIndexes``."""
+
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
 IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
 _INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
@@ -35,6 +41,8 @@ def build_pod(
         labels[f"{prefix}job-name"] = name_of(job)[:MAX_LABEL]
         labels[f"{prefix}controller-uid"] = uid_of(job)
     metadata["generateName"] = f"{name_of(job)}-" if index is None else f"{name_of(job)}-{index}-"
+    if index is None and annotations:
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
     if index is not None:
         labels[INDEX] = str(index)
         metadata["annotations"] = {**(metadata.get("annotations") or {}), INDEX: str(index), **(annotations or {})}
@@ -50,6 +58,11 @@ def build_pod(
 def completion_index(pod: ReadOnlyObject) -> int:
     """Give the completion index of a Pod, -1 if it has none."""
     return _number(pod, INDEX, -1)
+
+
+def number_of(pod: ReadOnlyObject) -> int:
+    """Give which of the Job's Pods one without completion index is, -1 if that is not known."""
+    return _number(pod, NUMBER, -1)
 
 
 def failures_before(pod: ReadOnlyObject) -> int:

@@ -10,6 +10,7 @@ from beamhall.embedded.workloads.job_draft import Draft
 from beamhall.embedded.workloads.job_pods import (
     FAILURES,
     IGNORED_FAILURES,
+    NUMBER,
     build_pod,
     completion_index,
     failures_before,
@@ -63,8 +64,10 @@ def _useless(draft: Draft, active: Sequence[ReadOnlyObject]) -> list[ReadOnlyObj
 
 def create_missing(draft: Draft) -> None:
     """Make Pods up to the number that is wanted, unless a failure is too recent."""
-    there = [pod for pod in draft.pods if phase_of(pod) not in FINISHED and _holds_its_place(draft, pod)]
-    missing = min(wanted_pods(draft) - len(there), _MAX_CREATED_AT_ONCE)
+    n_there = len(draft.active)
+    if draft.spec.get("podReplacementPolicy") == "Failed":  # one that has not ended holds its place
+        n_there = len(draft.pods) - sum(map(len, draft.finished.values()))
+    missing = min(wanted_pods(draft) - n_there, _MAX_CREATED_AT_ONCE)
     if missing <= 0:
         return
     if draft.limit_per_index is None and (wait_s := _retry_wait_s(draft)) > 0:
@@ -87,10 +90,10 @@ def _plain(draft: Draft, n: int) -> Iterator[Object]:
     number = draft.count("succeeded") + draft.count("failed")
     while n > 0:
         name = pod_name(draft.job, number)
-        number += 1
-        if name not in taken:
+        if name not in taken and number not in draft.counted:
             n -= 1
-            yield build_pod(draft.job, name, None)
+            yield build_pod(draft.job, name, None, {NUMBER: str(number)})
+        number += 1
 
 
 def _indexed(draft: Draft, n: int) -> Iterator[Object]:
@@ -143,9 +146,11 @@ def _index_wait_s(draft: Draft, pods: Sequence[ReadOnlyObject]) -> float:
 
 def _retry_wait_s(draft: Draft) -> float:
     """Give how long to wait after failures: 10, 20, 40 ... 360 s from the last one, counted since the last success."""
-    ends = [(finished_at(pod), phase_of(pod)) for pod in draft.pods if phase_of(pod) in FINISHED]
-    last_success = max((at for at, phase in ends if at and phase == "Succeeded"), default=None)
-    failures = [at for at, phase in ends if at and phase == "Failed" and (last_success is None or at > last_success)]
+    failures = [at for pod in draft.finished["Failed"] if (at := finished_at(pod))]
+    if not failures:
+        return 0.0
+    last_success = max((at for pod in draft.finished["Succeeded"] if (at := finished_at(pod))), default=None)
+    failures = [at for at in failures if last_success is None or at > last_success]
     if not failures:
         return 0.0
     return _delay_s(len(failures)) - (draft.now - max(failures)).total_seconds()

@@ -16,7 +16,7 @@ from beamhall.embedded.workloads.job_counting import count
 from beamhall.embedded.workloads.job_draft import Draft
 from beamhall.embedded.workloads.job_policies import met_success_rule
 from beamhall.embedded.workloads.job_successors import create_missing, delete_surplus, wanted_pods
-from beamhall.embedded.workloads.pods import FINISHED, phase_of, restarts_of
+from beamhall.embedded.workloads.pods import restarts_of
 from beamhall.kernel.clock import format_time, parse_time
 from beamhall.kernel.kinds import JOB, POD
 from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, key_of, uid_of
@@ -119,7 +119,7 @@ def _end(draft: Draft) -> Plan:
         draft.delete(pod)
     draft.set_or_drop("active", 0)
     draft.status["ready"] = 0
-    if any(phase_of(pod) not in FINISHED for pod in draft.pods):
+    if len(draft.pods) > sum(map(len, draft.finished.values())):
         return draft.plan("the Job is decided, and its last Pods are ending")
     draft.set_or_drop("uncountedTerminatedPods", None)  # nothing is counted any more
     draft.status["terminating"] = 0

@@ -110,6 +110,22 @@ def test_parallelism_and_completions() -> None:
     assert len(run.world.list(POD)) == 5
 
 
+def test_successes_are_noted_as_runs_of_numbers_and_may_be_lost() -> None:
+    run = Run(completions=5, parallelism=2)
+    for _ in range(3):
+        run.end(run.active[0])
+    annotations = run.job["metadata"]["annotations"]
+    assert annotations == {"beamhall.io/job-counted-pods": "0-2"}
+    assert "uncountedTerminatedPods" not in run.job["status"]
+    del run.job["metadata"]["annotations"]
+    run.settle()
+    assert run.status == {"succeeded": 3}
+    while run.active:
+        run.end(run.active[0])
+    assert run.status == {"succeeded": 5}
+    assert len(run.world.list(POD)) == 5
+
+
 def test_a_finished_pod_counts_once_also_when_it_is_deleted_later() -> None:
     run = Run(completions=3, parallelism=1)
     for _ in range(3):
