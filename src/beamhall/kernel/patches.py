@@ -89,7 +89,8 @@ def _after(operation: Any, target: Any, index: int) -> Any:
     except jsonpatch.InvalidJsonPatch as error:
         raise BadRequest(f"{_named(operation, index)} is malformed: {error}") from error
     except (jsonpatch.JsonPatchConflict, jsonpointer.JsonPointerException) as error:
-        raise Invalid(f"{_named(operation, index)} cannot be applied: {error}") from error
+        what = str(error).partition(" in {")[0]  # the library shows all that is there
+        raise Invalid(f"{_named(operation, index)} cannot be applied: {what}") from error
     except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:  # the library on odd documents
         raise Invalid(f"{_named(operation, index)} cannot be applied to what is there: {error}") from error
 

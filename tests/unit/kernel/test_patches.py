@@ -208,3 +208,11 @@ def test_null_removes() -> None:
 def test_a_malformed_strategic_patch_is_named(patch: Any, said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         apply_strategic_patch({}, patch, SCHEMA)
+
+
+def test_what_a_json_patch_does_not_find_is_named_and_not_all_that_is_there() -> None:
+    with pytest.raises(Invalid) as caught:
+        apply_json_patch({"spec": {"secret": "x"}}, [{"op": "replace", "path": "/spec/nope/x", "value": 1}])
+    assert caught.value.message == (
+        "JSON patch operation 0 (replace /spec/nope/x) cannot be applied: member 'nope' not found"
+    )

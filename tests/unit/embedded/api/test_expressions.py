@@ -1,5 +1,7 @@
 """Rules in CEL: what they see, what they say, and which are refused."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -207,3 +209,8 @@ async def test_definitions_and_objects(client):
         await client.create(TOY, toy("u", size=10))
     with pytest.raises((Invalid, BadRequest)):
         await client.create(TOY, toy("v", size=0))
+
+
+def test_cel_is_not_loaded_before_a_rule_is_met():
+    code = "import sys; import beamhall.embedded.api.factory; sys.exit('cel_expr_python' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

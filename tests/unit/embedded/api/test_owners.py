@@ -6,9 +6,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from beamhall.client.local import LocalClient
 from beamhall.client.protocol import Apply
-from beamhall.kernel.errors import Conflict
-from beamhall.kernel.kinds import CONFIG_MAP, POD
+from beamhall.kernel.errors import Conflict, Forbidden
+from beamhall.kernel.identity import User
+from beamhall.kernel.kinds import CONFIG_MAP, POD, ROLE, ROLE_BINDING
 from tests.unit.embedded.api.conftest import config_map, pod, toy, toy_definition
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -312,3 +314,22 @@ async def test_each_kind_moves_to_the_server_side(http, version, kind, plural, r
     (owner,) = after["metadata"]["managedFields"]
     assert set(owner["fieldsV1"]) <= set(entry["fieldsV1"])
     assert (await apply(http, f"{path}/x", "kubectl", manifest)).json() == after
+
+
+async def test_whoever_may_only_patch_makes_nothing_by_applying(api, client):
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch"]}]
+    await client.create(ROLE, {"metadata": {"name": "patcher", "namespace": "default"}, "rules": rules})
+    await client.create(
+        ROLE_BINDING,
+        {
+            "metadata": {"name": "patcher", "namespace": "default"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "patcher"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}],
+        },
+    )
+    bob = LocalClient(api, User("bob"))
+    with pytest.raises(Forbidden, match='cannot create resource "configmaps"'):
+        await bob.patch(CONFIG_MAP, "c", "default", {"data": {"b": "1"}}, type=Apply("bob"))
+    await client.create(CONFIG_MAP, config_map())
+    changed = await bob.patch(CONFIG_MAP, "c", "default", {"data": {"b": "1"}}, type=Apply("bob"))
+    assert changed["data"] == {"a": "1", "b": "1"}
