@@ -16,6 +16,7 @@ NODES = 64
 PODS = 10_000
 GROUP = 8
 CLIENTS = 8
+SETTLE_S = 5.0
 API = "/k8s/api/v1"
 IN_NAMESPACE = f"{API}/namespaces/default"
 GROUPS = "/k8s/apis/scheduling.x-k8s.io/v1alpha1/namespaces/default/podgroups"
@@ -49,11 +50,14 @@ def _place(service: ServiceProcess, size: int) -> tuple[float, float]:
             pods = [_pod(number, size) for number in range(PODS)]
             list(clients.map(lambda pod: http.post(f"{IN_NAMESPACE}/pods", json=pod).raise_for_status(), pods))
         wait_for("every Pod to be told why it waits", lambda: not _pods(http, "status.phase=Pending", _is_untold), 300)
+        time.sleep(SETTLE_S)
         assert service.process is not None
         before_s, began = _cpu_s(service.process.pid), time.perf_counter()
         for node in nodes:
             if node is not real:
                 _patch(http, node["metadata"]["name"], {"taints": None})
+        # Looking through all Pods takes the service's time, so the one that is probably the last is looked at first.
+        wait_for("the last Pod to have a node", lambda: _is_bound(http, PODS - 1), 300)
         wait_for("every Pod to have a node", lambda: not _pods(http, "spec.nodeName="), 300)
         return time.perf_counter() - began, _cpu_s(service.process.pid) - before_s
 
@@ -66,9 +70,13 @@ def _patch(http: httpx2.Client, node: str, spec: dict[str, Any]) -> None:
 def _pods(http: httpx2.Client, fields: str, is_meant: Any = None) -> Sequence[dict[str, Any]]:
     """Give Pods by a field selector; without a further test, the first one alone."""
     query = {"fieldSelector": fields} | ({} if is_meant else {"limit": "1"})
-    time.sleep(0.3)
     items = http.get(f"{IN_NAMESPACE}/pods", params=query).json()["items"]
     return [item for item in items if is_meant is None or is_meant(item)]
+
+
+def _is_bound(http: httpx2.Client, number: int) -> bool:
+    time.sleep(0.1)
+    return bool(http.get(f"{IN_NAMESPACE}/pods/p{number}").json()["spec"].get("nodeName"))
 
 
 def _is_untold(pod: dict[str, Any]) -> bool:
