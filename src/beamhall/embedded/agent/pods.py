@@ -249,7 +249,9 @@ class PodWorker:
         facts = self._current()
         if facts.running() or not (has_ended(self.pod) or outcome(self.pod, facts) is not None):
             return
-        self._volumes.close()
+        if self._volumes.is_kept and self._tasks is not None:
+            self._volumes.close()
+            self._tasks.create_task(asyncio.to_thread(remove_memory, self.own.uid))
         if self._tools.devices.given(self.own.uid):
             self._tools.devices.release(self.own.uid)
             self.own.keep_devices({})

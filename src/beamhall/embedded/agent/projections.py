@@ -105,6 +105,11 @@ def is_made_from_objects(volume: Volume) -> bool:
     return any(volume.get(kind) is not None for kind in _KINDS)
 
 
+def holds_token(volume: Volume) -> bool:
+    """Tell whether one of a volume's files is a service account's token."""
+    return any(source.get("serviceAccountToken") is not None for source in sources_of(volume))
+
+
 def files_of(pod: ReadOnlyObject, volume: Volume, contents: Contents) -> Sequence[File]:
     """Give the files of a volume that is made from objects.
 

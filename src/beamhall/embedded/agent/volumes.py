@@ -25,6 +25,7 @@ from beamhall.embedded.agent.projections import (
     VolumeError,
     claim_of,
     files_of,
+    holds_token,
     is_made_from_objects,
     volumes_of,
 )
@@ -58,6 +59,8 @@ def make_volume(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: R
     """
     try:
         path = _place(pod, volume, own, roots)
+        if path.parent == memory_root(own.uid):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
         if "emptyDir" in volume:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o777 if path.parent == own.volumes else 0o700)
@@ -108,7 +111,8 @@ def _place(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: Roots)
             raise VolumeError("hostPath is not allowed on this node; use a persistentVolumeClaim")
         return Path(str(host.get("path") or "/"))
     if is_made_from_objects(volume):
-        return own.volumes / name
+        # As upstream, tokens do not touch the disk. Nearly every Pod has one, and memory is much quicker.
+        return memory_root(own.uid) / name if holds_token(volume) and _MEMORY.is_dir() else own.volumes / name
     kind = next((key for key in volume if key != "name"), "a volume without a source")
     served = "emptyDir, persistentVolumeClaim, configMap, secret, downwardAPI, projected"
     raise VolumeError(f"{kind} is not supported on this node; use one of: {served}")

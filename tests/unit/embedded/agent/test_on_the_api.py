@@ -14,6 +14,7 @@ import pytest
 from beamhall.client.local import LocalClient
 from beamhall.client.protocol import LogOptions
 from beamhall.embedded.agent.logs import PodLogs
+from beamhall.embedded.agent.volumes import memory_root
 from beamhall.embedded.api.factory import create_app, create_resource_api
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.errors import AlreadyExists, NotFound
@@ -130,6 +131,8 @@ async def test_a_token_of_the_service_account_can_be_mounted(tmp_path, catalog, 
         assert claims["sub"] == "system:serviceaccount:default:default"
         assert claims["kubernetes.io"]["pod"]["uid"] == pod["metadata"]["uid"]
         assert claims["exp"] - claims["iat"] == 900
+        left = memory_root(str(pod["metadata"]["uid"]))
+        await until(lambda: asyncio.sleep(0, left.exists()), lambda is_there: not is_there)
 
 
 async def test_a_token_is_renewed_in_time(tmp_path, catalog, settings):

@@ -284,3 +284,21 @@ def test_volumes_made_from_objects_are_read_only(tmp_path):
     (entry,) = mounts_of(subject, subject["spec"]["containers"][0], own, roots, {})
     assert (entry.source, entry.read_only) == ((own.volumes / "v" / "a").resolve(), True)
     assert [path.name for path in own.volumes.iterdir()] == ["v"]
+
+
+def test_tokens_are_in_memory_and_only_the_services_user_comes_to_them(tmp_path, request):
+    token = {"serviceAccountToken": {"path": "token"}}
+    volume = {"name": "v", "projected": {"sources": [{"configMap": {"name": "m"}}, token]}}
+    plain = {"name": "w", "projected": {"sources": [{"configMap": {"name": "m"}}]}}
+    own, roots = PodDirectory(tmp_path, f"uid-{tmp_path.name}"), Roots(tmp_path / "claims", False)
+    request.addfinalizer(lambda: remove_memory(own.uid))
+    for one in (volume, plain):
+        make_volume(pod(one), one, own, roots, CONTENTS)
+    place = volume_path(pod(volume), volume, own, roots)
+    assert place.parent == memory_root(own.uid)
+    assert place.parent.stat().st_mode & 0o777 == 0o700
+    assert (place / "token").read_text() == "t0"
+    assert (place / "a").read_text() == "1"
+    assert volume_path(pod(plain), plain, own, roots) == own.volumes / "w"
+    remove_memory(own.uid)
+    assert not place.exists()
