@@ -125,6 +125,7 @@ async def test_a_token_of_the_service_account_can_be_mounted(tmp_path, catalog, 
         pod = await until(await bound(client, pod), in_phase("Succeeded", "Failed"))
         async with client.logs("one", "default", LogOptions()) as blocks:
             text = b"".join([block async for block in blocks])
+        assert text.count(b".") == 2, (text, pod["status"])
         _, claims, _ = text.split(b".")
         claims = json.loads(base64.urlsafe_b64decode(claims + b"==="))
         assert claims["aud"] == ["vault"]
