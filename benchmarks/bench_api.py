@@ -1,5 +1,6 @@
 """The API over HTTP on a whole service: gets, durable creates, long lists, many watchers, many objects."""
 
+import asyncio
 import json
 import os
 import socket
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from beamhall.embedded.store.store import Store
 from benchmarks.figures import figure
 from benchmarks.load import cpu_s
 from tests.service import ServiceProcess, wait_for
@@ -41,7 +43,7 @@ def measure() -> Iterator[dict[str, Any]]:
             yield from _creates(load, synced)
             yield from _watchers(load)
             yield from _lists(load)
-            yield from _many_objects(load)
+            yield from _many_objects(service)
         finally:
             service.stop()
 
@@ -112,16 +114,31 @@ def _lists(load: Load) -> Iterator[dict[str, Any]]:
         yield figure(f"api_list_{LISTED}_pods_{name}", "s", seconds, at_most=0.5)
 
 
-def _many_objects(load: Load) -> Iterator[dict[str, Any]]:
-    path = "/k8s/api/v1/namespaces/many/configmaps"
+def _many_objects(service: ServiceProcess) -> Iterator[dict[str, Any]]:
+    """Measure on a store as it is, and again when 100,000 objects more lie in it: put there while the service rests."""
+    load = Load(service)
     for name in ("few", "many"):
         load.run(number=1, method="POST", path="/k8s/api/v1/namespaces", body=json.dumps({"metadata": {"name": name}}))
     few = _figures(load, "few")
-    load.run(number=MANY, clients=8, method="POST", path=path, body=_map("m{n}"))
-    many = _figures(load, "many")
+    service.stop()
+    asyncio.run(_fill(service.data / "objects.db"))
+    service.start()
+    many = _figures(Load(service), "many")
     for name, values in many.items():
         peer = statistics.median(few[name])
         yield figure(f"api_{name}_with_{MANY}_objects", "ms", values, at_most=1.5 * peer, peer_few=peer)
+
+
+async def _fill(path: Path) -> None:
+    store = await Store.open(path)
+    obj = json.loads(_map("m"))
+    for first in range(0, MANY, 2_000):
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(first, first + 2_000):
+                metadata = {"name": f"m{number}", "namespace": "many", "uid": f"uid-{number}"}
+                filled = obj | {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}
+                tasks.create_task(store.create("configmaps", filled))
+    await store.close()
 
 
 def _figures(load: Load, namespace: str) -> dict[str, list[float]]:
