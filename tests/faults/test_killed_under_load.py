@@ -188,6 +188,8 @@ class Scene:
                 status, answer = connection.ask("POST", PODS, pod)
                 assert status == 201, answer
                 self.asked[pod["metadata"]["name"]] = pod["metadata"]["labels"]["code"]
+            if life == 0:  # else a slow machine could kill each life before anybody had an answer
+                wait_for("an answer to each writer", lambda: all(writer.n_acknowledged for writer in self.writers))
             time.sleep(self.chance.uniform(0, 0.5))  # not a wait: the moment of the crash is what is varied
         finally:
             self.service.kill()
