@@ -77,9 +77,10 @@ def _data(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("data directory", "ok", said)
-    token = data / "token"
-    if token.exists() and stat.S_IMODE(token.stat().st_mode) & 0o077:
-        yield Finding("token", "bad", f"others can read {token}", f"chmod 600 {token}, or delete it to get a new one")
+    for secret in (data / "token", data / "service-account.key", data / "users.yaml"):
+        if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
+            mend = f"chmod 600 {secret}, or delete it if others have seen it: what it stands for is worth nothing then"
+            yield Finding(secret.name, "bad", f"others can read {secret}", mend)
 
 
 def _store(settings: Settings) -> Iterator[Finding]:

@@ -123,5 +123,10 @@ async def test_a_token_in_a_secret_is_good_while_it_is_there(api: Api, client: L
     user = api.tokens.user_of(made)
     assert user is not None
     assert user.name == "system:serviceaccount:default:worker"
+    other = base64.b64encode(b"another").decode()
+    await client.patch(SECRET, "worker-token", "default", {"data": {"token": other}})
+    assert api.tokens.user_of(made) is None
+    await client.patch(SECRET, "worker-token", "default", {"data": data})
+    assert api.tokens.user_of(made) is not None
     await client.delete(SECRET, "worker-token", "default")
     assert api.tokens.user_of(made) is None
