@@ -9,7 +9,7 @@ way from client-side apply.
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from beamhall.kernel.errors import BadRequest, Cause, Conflict
@@ -57,7 +57,11 @@ def apply_configuration(
             everybody = union(everybody, owned(entry))
         merged = _pruned(merged, owned(mine), everybody, ledger.shape)
     gone, changed = compare(live, merged, ledger.shape)
-    found = [(entry, hit) for entry in others if (hit := intersection(owned(entry), changed))]
+    found = _hits(others, changed)
+    if found and ledger.complete is not None:
+        # The live object has its defaults, also inside of values that are replaced whole; a configuration has not.
+        gone, changed = compare(live, _completed(merged, ledger.complete), ledger.shape)
+        found = _hits(others, changed)
     if found and not force:
         found = _not_inherited(live, found, writer, ledger)
         if found:
@@ -68,6 +72,17 @@ def apply_configuration(
     if mine is not None and owned(mine) == wanted and merged == live and mine["apiVersion"] == writer.api_version:
         return merged, [*others, mine]
     return merged, [*others, writer.entry(wanted)]
+
+
+def _hits(entries: Sequence[Entry], changed: FieldSet) -> _Found:
+    """Give who owns what of the changed fields."""
+    return [(entry, hit) for entry in entries if (hit := intersection(owned(entry), changed))]
+
+
+def _completed(merged: Object, complete: Callable[[Object], None]) -> Object:
+    copy: Object = json.loads(json.dumps(merged))
+    complete(copy)
+    return copy
 
 
 def _entries_of(live: ReadOnlyObject, writer: Writer, ledger: Ledger) -> Sequence[Entry]:

@@ -9,13 +9,13 @@ for clients that read. So a write costs next to nothing while only one manager w
 Pure. Source: KEP-555; ``k8s.io/apimachinery/pkg/util/managedfields``. Next: ``apply``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from beamhall.kernel.fieldsets import LEAF, FieldSet, cut, difference, read_fields, union
 from beamhall.kernel.fieldshapes import Shape, compare, every_field
-from beamhall.kernel.objects import ReadOnlyObject
+from beamhall.kernel.objects import Object, ReadOnlyObject
 
 Entry = Mapping[str, Any]
 """One entry of ``metadata.managedFields``. Never change one."""
@@ -82,11 +82,13 @@ class Ledger:
         shape: How its objects fall into fields.
         has_status_apart: Whether only the ``status`` subresource writes the status.
         servers: What the server itself fills in, so that it does not count among the rest.
+        complete: Fills in the kind's defaults, in place: what they add to an atomic value is no change of it.
     """
 
     shape: Shape
     has_status_apart: bool = False
     servers: FieldSet = field(default_factory=dict)
+    complete: Callable[[Object], None] | None = None
 
 
 def owned(entry: Entry) -> FieldSet:

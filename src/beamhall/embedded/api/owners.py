@@ -159,7 +159,8 @@ class Owners:
             present = frozenset({"metadata"}) if resource.is_custom else _PRESENT
             shape = Shape({**schema, "properties": properties}, _HIDDEN, present)
             servers = union(_FINALIZERS, {} if resource.is_custom else _SERVERS_OWN.get(resource.name, {}))
-            found = Ledger(shape, resource.has_status and not resource.status_at_create, servers)
+            has_status_apart = resource.has_status and not resource.status_at_create
+            found = Ledger(shape, has_status_apart, servers, resource.rules.default)
             self._ledgers[resource.rules] = found
         return found
 

@@ -292,6 +292,20 @@ MANIFESTS = [
 ]  # fmt: skip
 
 
+async def test_defaults_inside_of_an_atomic_value_are_no_change_of_it(http):
+    claim: dict[str, Any] = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    claim["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+    spec = {"selector": SELECTOR, "serviceName": "s", "template": TEMPLATE, "volumeClaimTemplates": [claim]}
+    manifest = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x"}, "spec": spec}
+    path = "/apis/apps/v1/namespaces/default/statefulsets"
+    await http.post(path, json=manifest, params={"fieldManager": "one"})
+    assert (await apply(http, f"{path}/x", "two", manifest)).status_code == 200
+    claim["spec"]["accessModes"] = ["ReadWriteMany"]
+    refused = await apply(http, f"{path}/x", "two", manifest)
+    assert refused.status_code == 409
+    assert refused.json()["message"].endswith('"one" using apps/v1: .spec.volumeClaimTemplates')
+
+
 @pytest.mark.parametrize(("version", "kind", "plural", "rest"), MANIFESTS, ids=[m[1] for m in MANIFESTS])
 async def test_each_kind_moves_to_the_server_side(http, version, kind, plural, rest):
     """What kubectl does when an object that it applied from its side is applied on the server's for the first time."""
