@@ -1,21 +1,20 @@
 """How a Job's Pods ended, each counted once, and how the others are.
 
-A success is counted in the write that notes the Pod's completion index, or its number (in an annotation of the Job:
-runs of numbers stay small, whatever there is of Pods). A failure is counted in the write that notes its uid in
-``status.uncountedTerminatedPods``, where it stays while the Pod is there. So a Pod needs no finalizer: it may go at any
+An end is counted in the write that notes the Pod's number in an annotation of the Job; runs of numbers stay small,
+however many Pods there are. (A success of an index is noted as such.) So a Pod needs no finalizer: it may go at any
 time after. Pods that are deleted while they run do not count.
 
 Source: Kubernetes API reference, JobStatus; "Jobs", section "Backoff limit per index".
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
 from beamhall.embedded.workloads.job_draft import Draft
 from beamhall.embedded.workloads.job_pods import completion_index, failures_before, number_of
 from beamhall.embedded.workloads.job_policies import judge_failure
 from beamhall.embedded.workloads.pods import is_ready
 from beamhall.kernel.indexes import format_indexes, parse_indexes
-from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, uid_of
+from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted
 
 
 def count(draft: Draft) -> str:
@@ -25,11 +24,11 @@ def count(draft: Draft) -> str:
         Why the Job must fail by its policy at once, for people; empty: it need not.
     """
     status = draft.status
-    noted: Mapping[str, Sequence[str]] = status.get("uncountedTerminatedPods") or {}
     n_indexes = draft.completions or 0
     draft.succeeded = {index for index in parse_indexes(status.get("completedIndexes") or "") if index < n_indexes}
     draft.failed = {index for index in parse_indexes(status.get("failedIndexes") or "") if index < n_indexes}
-    failed, fatal = _judge(draft, _fresh_failures(draft, noted.get("failed") or ()))
+    failed, fatal = _judge(draft, _fresh_failures(draft))
+    draft.counted |= set(map(number_of, failed))
     if draft.is_indexed:
         done = map(completion_index, draft.finished["Succeeded"])
         draft.succeeded |= {index for index in done if 0 <= index < n_indexes}
@@ -42,9 +41,6 @@ def count(draft: Draft) -> str:
         draft.counted |= numbers
         draft.set_or_drop("succeeded", draft.count("succeeded") + len(numbers))
     draft.set_or_drop("failed", draft.count("failed") + len(failed))
-    there = {uid_of(pod) for pod in draft.finished["Failed"]}
-    kept = sorted(there & {*(noted.get("failed") or ()), *map(uid_of, failed)})
-    draft.set_or_drop("uncountedTerminatedPods", {"failed": kept} if kept else None)
     draft.set_or_drop("active", len(draft.active))
     status["ready"] = sum(map(is_ready, draft.active))
     status["terminating"] = sum(is_being_deleted(pod) for pod in draft.pods)
@@ -56,10 +52,10 @@ def is_ignored(draft: Draft, pod: ReadOnlyObject) -> bool:
     return judge_failure(draft.spec.get("podFailurePolicy"), pod).action == "Ignore"
 
 
-def _fresh_failures(draft: Draft, noted: Collection[str]) -> list[ReadOnlyObject]:
+def _fresh_failures(draft: Draft) -> list[ReadOnlyObject]:
     """Give the Pods that failed and are not counted; one that fails because it was deleted has not failed."""
-    known = set(noted)
-    return [pod for pod in draft.finished["Failed"] if uid_of(pod) not in known and not is_being_deleted(pod)]
+    known = draft.counted | {-1}
+    return [pod for pod in draft.finished["Failed"] if number_of(pod) not in known and not is_being_deleted(pod)]
 
 
 def _judge(draft: Draft, failed: Sequence[ReadOnlyObject]) -> tuple[list[ReadOnlyObject], str]:

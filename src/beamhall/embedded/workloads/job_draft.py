@@ -38,7 +38,7 @@ class Draft:
         status: What its status will be.
         succeeded: Indexes that are done, of an indexed Job.
         failed: Indexes that have failed for good, of a Job with a limit for each index.
-        counted: Numbers of the Pods whose success is counted, of a Job that is not indexed.
+        counted: Numbers of the Pods whose end is counted; successes of an indexed Job are in ``succeeded``.
         active: The Pods that run, or will.
         finished: The Pods that ended, by phase.
         actions: What is to be done, but for the status.
@@ -68,10 +68,14 @@ class Draft:
 
     def _counted_so_far(self) -> set[int]:
         text = annotations_of(self.job).get(COUNTED)
-        if text is not None or self.is_indexed or not self.count("succeeded"):
-            return parse_indexes(text or "")
-        # Somebody replaced the Job and left the annotation out: then the first that are there are those counted.
-        return set(sorted(map(number_of, self.finished["Succeeded"]))[: self.count("succeeded")]) - {-1}
+        if text is not None:
+            return parse_indexes(text)
+        # Nothing is counted; or somebody replaced the Job and left the annotation out: then the first that are there.
+        counted: set[int] = set()
+        for phase, field_ in (("Succeeded", "succeeded"), ("Failed", "failed")):
+            if phase == "Failed" or not self.is_indexed:
+                counted.update(sorted(map(number_of, self.finished[phase]))[: self.count(field_)])
+        return counted - {-1}
 
     @property
     def spec(self) -> Mapping[str, Any]:

@@ -15,10 +15,12 @@ from beamhall.kernel.objects import Object, ReadOnlyObject, annotations_of, name
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 NUMBER = "beamhall.io/job-pod-number"
-"""On a Pod: which of the Job's it is, where it has no completion index."""
+"""On a Pod: which of the Job's it is."""
 
 COUNTED = "beamhall.io/job-counted-pods"
-"""On a Job: the numbers of the Pods whose success is counted, runs of them as in ``completedIndexes``."""
+"""On a Job: the numbers of the Pods whose end is counted, runs of them as in ``completedIndexes``."""
+
+_ATTEMPT = 1_000_000
 
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
 IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
@@ -61,8 +63,13 @@ def completion_index(pod: ReadOnlyObject) -> int:
 
 
 def number_of(pod: ReadOnlyObject) -> int:
-    """Give which of the Job's Pods one without completion index is, -1 if that is not known."""
+    """Give which of the Job's Pods this is, -1 if that is not known."""
     return _number(pod, NUMBER, -1)
+
+
+def number_for(index: int, attempt: int) -> int:
+    """Give the number of the Pod for an index: first attempts of neighbouring indexes have neighbouring numbers."""
+    return attempt * _ATTEMPT + index
 
 
 def failures_before(pod: ReadOnlyObject) -> int:

@@ -16,6 +16,7 @@ from beamhall.embedded.workloads.job_pods import (
     failures_before,
     finished_at,
     ignored_before,
+    number_for,
     pod_name,
 )
 from beamhall.embedded.workloads.pods import FINISHED, phase_of
@@ -120,12 +121,14 @@ def _indexed(draft: Draft, n: int) -> Iterator[Object]:
 def _of_index(draft: Draft, index: int, before: Sequence[ReadOnlyObject]) -> Object:
     taken = {name_of(pod) for pod in before}
     attempt = len(before)
-    while (name := pod_name(draft.job, attempt, index)) in taken:
+    while (name := pod_name(draft.job, attempt, index)) in taken or number_for(index, attempt) in draft.counted:
         attempt += 1
-    if draft.limit_per_index is None:
-        return build_pod(draft.job, name, index)
-    counted, ignored = _failures_of(draft, before)
-    annotations = {FAILURES: str(counted)} | ({IGNORED_FAILURES: str(ignored)} if ignored else {})
+    annotations = {NUMBER: str(number_for(index, attempt))}
+    if draft.limit_per_index is not None:
+        counted, ignored = _failures_of(draft, before)
+        # What is noted also tells of Pods that are gone.
+        counted = max(counted, sum(number_for(index, earlier) in draft.counted for earlier in range(attempt)))
+        annotations |= {FAILURES: str(counted)} | ({IGNORED_FAILURES: str(ignored)} if ignored else {})
     return build_pod(draft.job, name, index, annotations)
 
 

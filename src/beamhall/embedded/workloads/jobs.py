@@ -121,7 +121,6 @@ def _end(draft: Draft) -> Plan:
     draft.status["ready"] = 0
     if len(draft.pods) > sum(map(len, draft.finished.values())):
         return draft.plan("the Job is decided, and its last Pods are ending")
-    draft.set_or_drop("uncountedTerminatedPods", None)  # nothing is counted any more
     draft.status["terminating"] = 0
     if success := draft.condition("SuccessCriteriaMet"):
         draft.set("Complete", "True", str(success["reason"]), str(success["message"]))

@@ -126,6 +126,26 @@ def test_successes_are_noted_as_runs_of_numbers_and_may_be_lost() -> None:
     assert len(run.world.list(POD)) == 5
 
 
+def test_however_many_indexes_fail_little_is_noted() -> None:
+    run = Run(
+        completions=300, parallelism=300, completionMode="Indexed", backoffLimitPerIndex=1, backoffLimit=2**31 - 1
+    )
+    for pod in run.world.list(POD):
+        _failed(pod, 1)
+    run.settle()
+    assert run.status == {"failed": 300}
+    assert run.job["metadata"]["annotations"] == {"beamhall.io/job-counted-pods": "0-299"}
+    for pod in run.world.list(POD):
+        del run.world.objects[Key(POD, "ns", name_of(pod))]
+    run.wait(10)
+    assert len(run.active) == 300
+    for pod in run.world.list(POD):
+        _failed(pod, 1)
+    run.settle()
+    assert run.status == {"failed": 600, "failedIndexes": "0-299"}, "the first ones count, though they are gone"
+    assert run.conditions == ["FailureTarget=True FailedIndexes", "Failed=True FailedIndexes"]
+
+
 def test_a_finished_pod_counts_once_also_when_it_is_deleted_later() -> None:
     run = Run(completions=3, parallelism=1)
     for _ in range(3):
@@ -184,7 +204,10 @@ def test_indexed_jobs_do_each_index_once() -> None:
     zero, one = sorted(pods)
     assert (zero[:4], one[:4]) == ("j-0-", "j-1-")
     assert pods[one]["spec"]["containers"][0]["env"] == [{"name": "JOB_COMPLETION_INDEX", "value": "1"}]
-    assert pods[one]["metadata"]["annotations"] == {"batch.kubernetes.io/job-completion-index": "1"}
+    assert pods[one]["metadata"]["annotations"] == {
+        "batch.kubernetes.io/job-completion-index": "1",
+        "beamhall.io/job-pod-number": "1",
+    }
     assert pods[one]["spec"]["hostname"] == "j-1"
     run.end(one)
     assert run.status == {"succeeded": 1, "completedIndexes": "1"}
