@@ -105,10 +105,23 @@ def field_at(obj: Mapping[str, Any], path: str) -> str:
     return "" if value is None else str(value)
 
 
-def field_matcher(text: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Make the test that a field selector states. Raises ``ValueError`` as ``parse_field_selector`` does."""
-    terms = parse_field_selector(text)
-    return lambda obj: all((field_at(obj, path) == value) is is_equal for path, is_equal, value in terms)
+def field_matcher(
+    text: str, places: Mapping[str, tuple[str, str]] | None = None
+) -> Callable[[Mapping[str, Any]], bool]:
+    """Make the test that a field selector states.
+
+    Args:
+        text: The selector.
+        places: Of fields that lie elsewhere than they are called, the path, and what they are where it is absent.
+
+    Raises:
+        ValueError: As ``parse_field_selector``.
+    """
+    known = places or {}
+    terms = [(known.get(path, (path, "")), is_equal, value) for path, is_equal, value in parse_field_selector(text)]
+    return lambda obj: all(
+        ((field_at(obj, path) or absent) == value) is is_equal for (path, absent), is_equal, value in terms
+    )
 
 
 def _split(text: str) -> Sequence[str]:

@@ -70,6 +70,12 @@ _SELECTABLE: Mapping[str, frozenset[str]] = {
         }
     ),
 }
+_FIELD_PLACES: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "pods": {"spec.hostNetwork": ("spec.hostNetwork", "false")},
+    "nodes": {"spec.unschedulable": ("spec.unschedulable", "false")},
+    "jobs.batch": {"status.successful": ("status.succeeded", "0")},
+    "events": {"source": ("source.component", "")},
+}
 _RETURNS_DELETED = frozenset({"pods", "services", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes"})
 
 
@@ -170,6 +176,7 @@ def _resource(entry: BuiltIn, allocate_ip: AllocateIp) -> Resource:
         subresources=subresources,
         scale=_SCALE if kind in _SCALED else None,
         selectable=_SELECTABLE.get(kind.resource, frozenset()),
+        field_places=_FIELD_PLACES.get(kind.resource, {}),
         stored_version=kind.version,
         returns_deleted=kind.resource in _RETURNS_DELETED,
     )

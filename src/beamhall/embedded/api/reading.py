@@ -37,7 +37,7 @@ def matcher_of(resource: Resource, selection: Selection) -> Matcher | None:
             if path not in _ALWAYS_SELECTABLE and path not in resource.selectable:
                 allowed = ", ".join(sorted(_ALWAYS_SELECTABLE | resource.selectable))
                 raise BadRequest(f'field label not supported: "{path}"; {resource.name} can be selected by {allowed}')
-        fields = field_matcher(selection.fields) if selection.fields else None
+        fields = field_matcher(selection.fields, resource.field_places) if selection.fields else None
     except ValueError as error:
         raise BadRequest(f"unable to parse the selector: {error}") from error
     if selector is None:

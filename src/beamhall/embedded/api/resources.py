@@ -101,6 +101,7 @@ class Resource:
         subresources: Further subresources, with the verbs of each.
         scale: Paths of the ``scale`` subresource, if there is one.
         selectable: Fields for field selectors, beside ``metadata.name`` and ``metadata.namespace``.
+        field_places: Of those that lie elsewhere than they are called, the path, and what they are where it is absent.
         stored_version: The version in which objects are stored.
         returns_deleted: Whether a DELETE that is done at once answers with the object instead of a Status.
         warning: What each request is told about a deprecated version; empty: nothing.
@@ -120,6 +121,7 @@ class Resource:
     subresources: Mapping[str, Sequence[str]] = field(default_factory=dict)
     scale: ScalePaths | None = None
     selectable: frozenset[str] = frozenset()
+    field_places: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     stored_version: str = ""
     returns_deleted: bool = False
     warning: str = ""

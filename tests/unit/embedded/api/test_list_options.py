@@ -7,8 +7,9 @@ import httpx2
 import pytest
 
 from beamhall.client.local import LocalClient
+from beamhall.client.protocol import Selection
 from beamhall.embedded.api.factory import Api
-from beamhall.kernel.kinds import CONFIG_MAP
+from beamhall.kernel.kinds import CONFIG_MAP, EVENT, JOB, NODE
 from beamhall.kernel.objects import name_of
 from tests.unit.embedded.api.conftest import config_map
 
@@ -178,3 +179,28 @@ async def test_a_watch_without_what_is_there(http, revisions):
 async def test_a_watch_from_no_revision_begins_with_what_is_there(http, revisions, query):
     events = await watched(http, query)
     assert [event["object"]["metadata"]["name"] for event in events] == [f"c{number}" for number in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "selector", "expected"),
+    [
+        (JOB, "status.successful=0", ["new"]),
+        (JOB, "status.successful=2", ["done"]),
+        (JOB, "status.successful!=0", ["done"]),
+        (NODE, "spec.unschedulable=false", ["open"]),
+        (NODE, "spec.unschedulable!=false", ["closed"]),
+        (EVENT, "source=kubelet", ["e"]),
+    ],
+)
+async def test_fields_that_lie_elsewhere_than_they_are_called(client, kind, selector, expected):
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    for name in ("new", "done"):
+        await client.create(JOB, {"metadata": {"name": name, "namespace": "default"}, "spec": {"template": template}})
+    await client.patch(JOB, "done", "default", {"status": {"succeeded": 2}}, subresource="status")
+    await client.create(NODE, {"metadata": {"name": "open"}})
+    await client.create(NODE, {"metadata": {"name": "closed"}, "spec": {"unschedulable": True}})
+    about = {"kind": "Pod", "name": "p", "namespace": "default"}
+    event = {"metadata": {"name": "e", "namespace": "default"}, "involvedObject": about, "reason": "R"}
+    await client.create(EVENT, event | {"source": {"component": "kubelet"}})
+    page = await client.list(kind, Selection(fields=selector))
+    assert [item["metadata"]["name"] for item in page.items] == expected
