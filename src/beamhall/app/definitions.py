@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from beamhall.client.protocol import Client, Selection
 from beamhall.kernel.conditions import is_true
-from beamhall.kernel.errors import AlreadyExists, Expired
+from beamhall.kernel.errors import AlreadyExists, Expired, NotFound
 from beamhall.kernel.kinds import CLUSTER_ROLE, CUSTOM_RESOURCE_DEFINITION
 from beamhall.kernel.objects import Object, name_of
 
@@ -29,9 +29,13 @@ async def install_definitions(client: Client, definitions: Iterable[Object], *, 
     """
     for definition in definitions:
         name = name_of(definition)
+        # Asked for first: a create is looked at whole, its rules in CEL too, before it is found to be there.
         try:
-            await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
-        except AlreadyExists:
+            await client.get(CUSTOM_RESOURCE_DEFINITION, name)
+        except NotFound:
+            with contextlib.suppress(AlreadyExists):
+                await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
+        else:
             if update:
                 await client.patch(CUSTOM_RESOURCE_DEFINITION, name, "", {"spec": definition["spec"]})
         async with asyncio.timeout(_ESTABLISHED_TIMEOUT_S):

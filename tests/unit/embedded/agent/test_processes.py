@@ -24,7 +24,7 @@ async def test_output_that_nobody_takes_stays_with_the_command(sandboxes, spec, 
     async with command(sandboxes, spec, "yes", tty=tty, stderr=not tty) as process:
         output = process.output()
         for _ in range(3):
-            assert (await anext(output))[1].startswith(b"y")
+            assert (await anext(output))[1].lstrip().startswith(b"y")  # a block may begin within a line's end
         loop = asyncio.get_running_loop()
         # A descriptor that is watched while it is not read would keep the loop busy.
         assert not any(loop.remove_reader(fd) for fd in (*process.ends.outputs, process.command.fileno()))
