@@ -10,12 +10,13 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from beamhall.catalog.document import Document, parse_document, read_document, with_image
-from beamhall.catalog.entries import Environment, Image, Prepared, prepared_at
+from beamhall.catalog.entries import Environment, Image, Prepared, derived, prepared_at
 from beamhall.catalog.errors import CatalogInvalid, UnknownImage
+from beamhall.catalog.installs import Install
 from beamhall.catalog.preparation import Preparation
 from beamhall.catalog.references import matches, parse_reference, specificity
 from beamhall.kernel.errors import Invalid
@@ -106,6 +107,10 @@ class Catalog:
         note = f". Mind: {self._problem}" if self._problem else ""
         raise UnknownImage(reference, self._nearest(reference), str(self._files[-1]), note)
 
+    def with_installs(self, image: Image, installs: Sequence[Install]) -> Image:
+        """Give an image with more installed than its environment has: what ``is_ready`` and ``prepare`` then mean."""
+        return replace(image, installs=tuple(installs))
+
     def is_ready(self, image: Image) -> Prepared | None:
         """Give the environment of an image if it is complete. Cheap: a few ``stat`` calls."""
         environment = self.environment_of(image)
@@ -128,7 +133,7 @@ class Catalog:
         return prepared_at(prefix, environment, image)
 
     def environment_of(self, image: Image) -> Environment:
-        """Give the environment that an entry names.
+        """Give the environment that an entry names, with what the entry wants on top of it.
 
         Raises:
             Invalid: It is gone from the catalog since.
@@ -136,7 +141,7 @@ class Catalog:
         found = self._environments().get(image.environment)
         if found is None:
             raise Invalid(self._unknown_environment(image.environment))
-        return found
+        return derived(found, image.installs)
 
     def add(
         self,

@@ -7,8 +7,10 @@ import hashlib
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from beamhall.catalog.installs import Install, key_of
 
 _LAYOUT = "1"
 """Change this when environments are made in another way, so that old ones are not taken for new ones."""
@@ -27,6 +29,8 @@ class Environment:
         torch_backend: Where uv takes PyTorch from (uv's ``--torch-backend``); empty: from the index like all else.
         about: One line for people.
         source: The file that states it.
+        base: What this one is derived from, with the same requirements; None: nothing.
+        installs: What it has on top of its base, in this order.
     """
 
     name: str
@@ -37,10 +41,15 @@ class Environment:
     torch_backend: str = ""
     about: str = ""
     source: str = ""
+    base: "Environment | None" = None
+    installs: tuple[Install, ...] = ()
 
     @property
     def identity(self) -> str:
         """Give the name of the environment's directory: a hash of its pins, its interpreter and the machine's kind."""
+        if self.base is not None:
+            text = f"{_LAYOUT}\0{self.base.identity}\0{key_of(self.installs)}"
+            return f"step-{self.base.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         python = self.python or platform.python_version()
         parts = (_LAYOUT, sys.implementation.name, python, platform.machine(), self.torch_backend, *self.pins)
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -66,6 +75,7 @@ class Image:
         entrypoint: As in an image's configuration: what a container's ``command`` replaces.
         command: As in an image's configuration: what a container's ``args`` replace.
         source: The file that states it.
+        installs: What a program of it needs on top of its environment.
     """
 
     pattern: str
@@ -76,6 +86,7 @@ class Image:
     entrypoint: Sequence[str] = ()
     command: Sequence[str] = ()
     source: str = ""
+    installs: tuple[Install, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,14 @@ class Prepared:
     def command(self) -> Sequence[str]:
         """The image's default arguments."""
         return self.image.command
+
+
+def derived(base: Environment, installs: Sequence[Install]) -> Environment:
+    """Give an environment with more installed; the base itself where there is no more."""
+    if not installs:
+        return base
+    names = ", ".join(r for install in installs for r in install.requirements)
+    return replace(base, name=f"{base.name} with {names}", base=base, installs=tuple(installs))
 
 
 def prepared_at(prefix: Path, environment: Environment, image: Image) -> Prepared:

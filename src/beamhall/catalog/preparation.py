@@ -3,7 +3,8 @@
 An environment is a directory under DIR/environments named by its identity. It is complete when its marker is there,
 which is written last. Who makes it holds a lock on a file (``flock``), which the kernel drops when the holder dies;
 uv inherits it, so that a new try cannot meet an uv that outlived its service. A directory without a marker is a
-leftover and is cleared at the next try.
+leftover and is cleared at the next try. A derived environment that adds nothing to its base is a link to it. What goes
+into a directory is ``filling``'s.
 """
 
 import asyncio
@@ -17,19 +18,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uv
-
 from beamhall.catalog.entries import Environment
 from beamhall.catalog.errors import EnvironmentFailed
-from beamhall.catalog.installer import explain, progress_of, run_uv, uv_environment
-from beamhall.catalog.pip_settings import has_local_wheel, uv_arguments
+from beamhall.catalog.filling import Filling
 
 Progress = Callable[[str], None]
 
 MARKER = ".beamhall-complete"
-_REQUIREMENTS = "requirements.txt"
 _POLL_S = 0.1
-_SHOWN_LINES = 15
 
 
 @dataclass(eq=False, slots=True)
@@ -56,12 +52,16 @@ class Preparation:
         self._making: dict[str, _Making] = {}
 
     def prefix(self, environment: Environment) -> Path:
-        """Give the directory of an environment, made or not."""
+        """Give the directory of an environment, made or not: that of its base where this one adds nothing to it."""
+        place = self._place(environment)
+        return self._directory / place.readlink() if environment.base and place.is_symlink() else place
+
+    def _place(self, environment: Environment) -> Path:
         return self._directory / environment.identity
 
     def is_ready(self, environment: Environment) -> bool:
         """Tell whether an environment is complete, and its interpreter still there. Costs two ``stat`` calls."""
-        prefix = self.prefix(environment)
+        prefix = self._place(environment)
         return (prefix / MARKER).exists() and (prefix / "bin" / "python").exists()
 
     async def make(self, environment: Environment, progress: Progress) -> Path:
@@ -89,7 +89,7 @@ class Preparation:
         return self.prefix(environment)
 
     async def _make_alone(self, environment: Environment, say: Progress) -> None:
-        prefix = self.prefix(environment)
+        prefix = self._place(environment)
         if self.is_ready(environment):
             return
         async with _locked(self._directory / ".locks" / f"{environment.identity}.lock", say) as lock:
@@ -99,74 +99,30 @@ class Preparation:
             began = loop.time()
             await asyncio.to_thread(_clear, prefix)
             try:
-                await _install(environment, prefix, lock, say)
-                await asyncio.to_thread(_complete, environment, prefix)
+                await self._fill(environment, prefix, lock, say)
             finally:
                 if not self.is_ready(environment):
                     await asyncio.to_thread(_clear, prefix)
             say(f"environment {environment.name} is ready after {loop.time() - began:.1f} s")
 
-
-async def _install(environment: Environment, prefix: Path, lock: int, say: Progress) -> None:
-    env = uv_environment(os.environ, prefix, environment.python)
-    program = _uv(environment)
-    say(f"making environment {environment.name}")
-    command = [program, "venv", "--no-project", "--python", environment.python or sys.executable, str(prefix)]
-    made = await run_uv(command, env, lock, lambda _: None)
-    if made.exit_code != 0:
-        _, why = explain(made.lines, ())
-        mend = f"install Python {environment.python}, or change 'python' in {environment.source}"
-        what, why = (f"python {environment.python}", f"{why}; {mend}") if environment.python else ("", why)
-        raise EnvironmentFailed(environment.name, what, why, made.lines[-_SHOWN_LINES:])
-    pins = environment.pins
-    if not pins:
-        return
-    requirements = prefix / _REQUIREMENTS
-    await asyncio.to_thread(requirements.write_text, "\n".join(pins) + "\n", encoding="utf-8")
-    command = [program, "pip", "install", "--python", str(prefix / "bin" / "python"), "--compile-bytecode"]
-    command += ["--requirement", str(requirements), *uv_arguments(os.environ), *_torch_arguments(environment, env)]
-    say("resolving")
-    installed = await run_uv(command, env, lock, _reporter(say))
-    if installed.exit_code != 0:
-        requirement, why = explain(installed.lines, pins)
-        shown = [line for line in installed.lines if line.strip()][-_SHOWN_LINES:]
-        raise EnvironmentFailed(environment.name, requirement, why, shown)
-
-
-def _reporter(say: Progress) -> Progress:
-    """Make the callback that passes on what is worth saying of uv's lines."""
-
-    def report(line: str) -> None:
-        message = progress_of(line)
-        if message:
-            say(message)
-
-    return report
-
-
-def _torch_arguments(environment: Environment, env: dict[str, str]) -> list[str]:
-    """Say where PyTorch comes from: a wheel at hand if one meets the pin, else the index of the wanted builds.
-
-    ``--torch-backend`` looks at nothing but that index, so a machine without a way to it would fail with the wheel at
-    hand.
-    """
-    if not environment.torch_backend or env.get("UV_TORCH_BACKEND"):
-        return []
-    pin = next((pin for pin in environment.pins if pin.startswith("torch==")), "")
-    if pin and has_local_wheel(pin, env, environment.python):
-        return []
-    return ["--torch-backend", environment.torch_backend]
-
-
-def _uv(environment: Environment) -> str:
-    try:
-        return uv.find_uv_bin()
-    except FileNotFoundError as e:
-        raise EnvironmentFailed(environment.name, "", f"uv is missing beside Beamhall ({e}); pip install uv") from e
+    async def _fill(self, environment: Environment, prefix: Path, lock: int, say: Progress) -> None:
+        filling = Filling(environment, prefix, lock, say)
+        if environment.base is not None:
+            base = await self.make(environment.base, say)
+            if await filling.adds_nothing(base):
+                await asyncio.to_thread(prefix.symlink_to, base.name)
+                return
+        await filling.fill()
+        if environment.base is not None:
+            await filling.add(self._directory / ".pins" / environment.identity)
+        await asyncio.to_thread(_complete, environment, prefix)
 
 
 def _clear(prefix: Path) -> None:
     """Remove what is left of an environment; the marker first, so that a half-removed one never looks complete."""
+    if prefix.is_symlink():  # to a base, which is not ours to remove
+        prefix.unlink()
+        return
     (prefix / MARKER).unlink(missing_ok=True)
     shutil.rmtree(prefix, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from beamhall.catalog import preparation
+from beamhall.catalog import filling
 from beamhall.catalog.catalog import Catalog
 from beamhall.catalog.entries import Environment
 from beamhall.catalog.errors import EnvironmentFailed
@@ -250,7 +250,7 @@ async def test_torch_comes_from_a_wheel_at_hand_else_from_the_wanted_builds(
         commands.append(" ".join(command))
         return await run_uv(command, env, lock, say)
 
-    monkeypatch.setattr(preparation, "run_uv", record)
+    monkeypatch.setattr(filling, "run_uv", record)
     if has_wheel:
         wheels("torch", "2.13.0+cpu")
     made = Preparation(directory).make(

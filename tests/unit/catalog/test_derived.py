@@ -1,0 +1,148 @@
+"""Environments derived from others: made with the real uv, shared, pinned, and not made where the base has it all."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beamhall.catalog.catalog import Catalog
+from beamhall.catalog.entries import Environment, derived
+from beamhall.catalog.errors import EnvironmentFailed
+from beamhall.catalog.installs import Install
+from beamhall.catalog.preparation import MARKER, Preparation
+
+Wheels = Callable[..., Path]
+BASE = Environment("lab", requirements=("tiny==1.0",))
+
+
+def say(_line: str) -> None:
+    pass
+
+
+def versions(prefix: Path, *names: str) -> list[str]:
+    """Give the versions of modules in an environment; ``-`` for those that it has not."""
+    program = "import importlib, sys\nfor n in sys.argv[1:]:\n  try: print(importlib.import_module(n).version)\n"
+    program += "  except ImportError: print('-')\n"
+    command = [str(prefix / "bin" / "python"), "-c", program, *names]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+@pytest.fixture
+def preparation(tmp_path: Path, wheels: Wheels) -> Preparation:
+    wheels("tiny")
+    wheels("grand", requires="tiny>=1")
+    wheels("odd", requires="absent==9")
+    return Preparation(tmp_path / "environments")
+
+
+async def test_what_is_on_top_is_installed_and_the_base_is_left_alone(preparation: Preparation, wheels: Wheels) -> None:
+    wheels("tiny", "2.0")  # newer, and yet not taken: what is there is good enough
+    more = derived(BASE, [Install(("grand",)), Install(("odd",), is_alone=True)])
+    prefix = await preparation.make(more, say)
+    assert versions(prefix, "tiny", "grand", "odd", "absent") == ["1.0", "1.0", "1.0", "-"]
+    assert versions(preparation.prefix(BASE), "tiny", "grand") == ["1.0", "-"]
+    newer = await preparation.make(derived(BASE, [Install(("tiny>=2",))]), say)
+    assert versions(newer, "tiny") == ["2.0"]
+
+
+async def test_where_the_base_has_it_all_nothing_is_made(preparation: Preparation) -> None:
+    met = derived(BASE, [Install(("tiny>=1",)), Install(('odd; python_version<"3"', "tiny"), is_alone=True)])
+    assert await preparation.make(met, say) == preparation.prefix(BASE) == preparation.prefix(met)
+    assert preparation.is_ready(met)
+    (preparation.prefix(BASE) / MARKER).unlink()  # as one that was half removed
+    assert not preparation.is_ready(met)
+    await preparation.make(met, say)
+    assert versions(preparation.prefix(met), "tiny") == ["1.0"]
+
+
+async def test_the_same_request_gives_the_same_versions_later(preparation: Preparation, wheels: Wheels) -> None:
+    more = derived(BASE, [Install(("grand",))])
+    prefix = await preparation.make(more, say)
+    (pins,) = (prefix.parent / ".pins").iterdir()
+    assert "grand==1.0" in pins.read_text()
+    assert "--hash=sha256:" in pins.read_text()
+    wheels("grand", "2.0")
+    (prefix / MARKER).unlink()
+    assert await preparation.make(more, say) == prefix
+    assert versions(prefix, "grand") == ["1.0"]
+    other = await preparation.make(derived(BASE, [Install(("grand>=1",))]), say)
+    assert versions(other, "grand") == ["2.0"]
+
+
+async def test_other_bytes_under_a_pinned_name_are_refused(preparation: Preparation, wheels: Wheels) -> None:
+    more = derived(BASE, [Install(("grand",))])
+    prefix = await preparation.make(more, say)
+    (pins,) = (prefix.parent / ".pins").iterdir()
+    pins.write_text(pins.read_text().replace("sha256:", "sha256:0000", 1)[:-5] + "\n")
+    (prefix / MARKER).unlink()
+    with pytest.raises(EnvironmentFailed, match="grand"):
+        await preparation.make(more, say)
+    assert not prefix.exists()
+
+
+async def test_what_cannot_be_had_is_named_and_nothing_is_left(preparation: Preparation, wheels: Wheels) -> None:
+    wrong = derived(BASE, [Install(("grand",)), Install(("missing==3",))])
+    with pytest.raises(EnvironmentFailed, match="at requirement 'missing==3'"):
+        await preparation.make(wrong, say)
+    assert not preparation.prefix(wrong).exists()
+    wheels("missing", "3")
+    assert versions(await preparation.make(wrong, say), "missing") == ["3"]
+
+
+async def test_many_who_ask_get_one(preparation: Preparation) -> None:
+    lines: list[str] = []
+    same = [derived(BASE, [Install(r)]) for r in (("grand", "odd"), ("odd", "Grand"))]
+    wanted = [Install(("odd",), is_alone=True)]
+    async with asyncio.TaskGroup() as tasks:
+        made = [tasks.create_task(preparation.make(derived(BASE, wanted), lines.append)) for _ in range(4)]
+    assert len({task.result() for task in made}) == 1
+    assert same[0].identity == same[1].identity
+    assert sum("making environment" in line for line in set(lines)) == 2  # the base and this one
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from beamhall.catalog.entries import Environment, derived
+from beamhall.catalog.installs import Install
+from beamhall.catalog.preparation import Preparation
+
+wanted = derived(Environment("lab", requirements=("tiny==1.0",)), [Install(("grand",))])
+asyncio.run(Preparation(Path(sys.argv[1])).make(wanted, lambda line: print(line, flush=True)))
+"""
+
+
+async def test_who_was_killed_in_the_middle_leaves_nothing_wrong(preparation: Preparation, tmp_path: Path) -> None:
+    more = derived(BASE, [Install(("grand",))])
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "environments")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "resolving grand" in line:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not preparation.is_ready(more)
+    assert versions(await preparation.make(more, say), "tiny", "grand") == ["1.0", "1.0"]
+
+
+async def test_the_catalog_gives_an_image_with_more(tmp_path: Path, preparation: Preparation) -> None:
+    file = tmp_path / "images.yaml"
+    file.write_text(
+        "environments: {lab: {requirements: [tiny==1.0], warm: [tiny]}}\nimages: [{image: a/b, environment: lab}]\n"
+    )
+    catalog = Catalog(tmp_path, [file])
+    image = catalog.find("a/b")
+    more = catalog.with_installs(image, (Install(("grand",)),))
+    assert catalog.is_ready(more) is None
+    prepared = await catalog.prepare(more, say)
+    assert prepared.environment == "lab with grand"
+    assert (prepared.image.installs, prepared.warm) == ((Install(("grand",)),), ("tiny",))
+    assert prepared == catalog.is_ready(more)
+    assert catalog.is_ready(image) is not None
+    assert catalog.with_installs(image, ()) == image
