@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beamhall.pipelines.spec import expressions, forms
-from beamhall.pipelines.spec.expressions import ExpressionError, holds, selected
+from beamhall.pipelines.spec.expressions import BadExpression, holds, select
 from beamhall.pipelines.spec.ir import ParameterType
 from beamhall.pipelines.spec.placeholders import Context, fill_arguments
 from beamhall.pipelines.spec.types import TypeMismatch, conform, normal, parsed, text_of
@@ -84,7 +84,7 @@ def test_a_quick_selector_means_what_cel_does(path: str, value: Any) -> None:
         return
     slow = normal(expressions._evaluated(selector, {"string_value": text}))
     assert json.dumps(slow, sort_keys=True) == json.dumps(quick, sort_keys=True)
-    assert repr(selected(selector, value)) == repr(quick)
+    assert repr(select(selector, value)) == repr(quick)
 
 
 @given(texts)
@@ -94,7 +94,7 @@ def test_a_text_in_a_condition_needs_no_escape(text: str) -> None:
         return
     try:
         assert holds(f"inputs.parameter_values['x'] == '{text}'", {"x": text})
-    except ExpressionError as error:  # what cannot be mended says so
+    except BadExpression as error:  # what cannot be mended says so
         pytest.fail(str(error))
 
 

@@ -26,7 +26,7 @@ _LITERAL = re.compile(r"((?:==|!=|<=|>=|<|>) )'(.*?)'(?=\)*(?:$| && ))", re.DOTA
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"})
 
 
-class ExpressionError(ValueError):
+class BadExpression(ValueError):
     """An expression cannot be read, or has no result; the message has both the expression and the reason."""
 
 
@@ -39,7 +39,7 @@ def holds(condition: str, parameters: Mapping[str, Json], artifacts: Mapping[str
         artifacts: Its input artifacts, in JSON, as ``inputs.artifacts[…]``.
 
     Raises:
-        ExpressionError: It cannot be read, speaks of an input that has no value, or is not true or false.
+        BadExpression: It cannot be read, speaks of an input that has no value, or is not true or false.
     """
     try:
         return forms.holds(condition, parameters)
@@ -48,15 +48,15 @@ def holds(condition: str, parameters: Mapping[str, Json], artifacts: Mapping[str
     inputs = {"parameter_values": _doubles(parameters), "artifacts": _doubles(artifacts or {})}
     result = _evaluated(condition, {"inputs": inputs})
     if not isinstance(result, bool):
-        raise ExpressionError(f"condition {condition!r} gives {text_of(result)!r}, not true or false")
+        raise BadExpression(f"condition {condition!r} gives {text_of(result)!r}, not true or false")
     return result
 
 
-def selected(selector: str, value: Json) -> Json:
+def select(selector: str, value: Json) -> Json:
     """Apply a selector, such as ``parseJson(string_value)["a"]``, to a value; an empty one gives the value itself.
 
     Raises:
-        ExpressionError: It cannot be read, or the value has no such part.
+        BadExpression: It cannot be read, or the value has no such part.
     """
     if not selector:
         return value
@@ -80,7 +80,7 @@ def selector_problem(selector: str) -> str:
 def _problem(text: str) -> str:
     try:
         _compiled(text)
-    except ExpressionError as error:
+    except BadExpression as error:
         return str(error)
     return ""
 
@@ -105,9 +105,9 @@ def _evaluated(text: str, data: dict[str, Any]) -> Json:
         result = program.eval(data=data)
         plain = result.plain_value()
     except (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
-        raise ExpressionError(f"{text!r} cannot be evaluated: {_reason(error)}") from error
+        raise BadExpression(f"{text!r} cannot be evaluated: {_reason(error)}") from error
     if str(result.type().name()) == "ERROR":
-        raise ExpressionError(f"{text!r} cannot be evaluated: {_reason(plain)}")
+        raise BadExpression(f"{text!r} cannot be evaluated: {_reason(plain)}")
     return plain
 
 
@@ -124,7 +124,7 @@ def _compiled(text: str) -> Any:
                 return environment.compile(mended)
         except RuntimeError:
             pass
-        raise ExpressionError(f"{text!r} cannot be read: {_reason(error)}") from error
+        raise BadExpression(f"{text!r} cannot be read: {_reason(error)}") from error
 
 
 @lru_cache(maxsize=1)

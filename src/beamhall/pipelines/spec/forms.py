@@ -76,7 +76,7 @@ def is_condition(condition: str) -> bool:
 
 
 def selected(selector: str, text: str) -> Json:
-    """Apply a selector to the text of a value; see ``expressions.selected``. Raises ``Unusual``."""
+    """Apply a selector to the text of a value; see ``expressions.select``. Raises ``Unusual``."""
     steps = _steps(selector)
     if steps is None:
         raise Unusual

@@ -49,6 +49,9 @@ def local_path(artifact: Mapping[str, Json]) -> str:
     return uri.removeprefix("file://")
 
 
+_Pieces = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What placeholders are replaced by.
@@ -90,25 +93,31 @@ class Context:
 
 def fill(text: str, context: Context) -> str:
     """Replace the placeholders of a text. An input without a value is replaced by nothing."""
-    if "{{$" not in text:
-        return text
-
-    def replaced(match: re.Match[str]) -> str:
-        found = _value_of(_pieces(match.group(1)), context)
-        return match.group() if found is None else found
-
-    return _PLACEHOLDER.sub(replaced, text)
+    return _replaced_in(text, lambda pieces: _value_of(pieces, context))
 
 
 def fill_value(value: Json, context: Context) -> Json:
     """Replace the placeholders in all texts of a value, names included. Never changes the value itself."""
+    return _replaced(value, lambda pieces: _value_of(pieces, context))
+
+
+def fill_constant(value: Json, parameters: Mapping[str, Json]) -> Json:
+    """Replace, in a constant of a task, what comes from other parameters of the task; other placeholders stay."""
+
+    def value_of(pieces: _Pieces) -> str | None:
+        is_parameter = len(pieces) == 3 and pieces[:2] == ("inputs", "parameters")
+        return text_of(parameters.get(pieces[2])) if is_parameter else None
+
+    return _replaced(value, value_of)
+
+
+def has_placeholders(value: Json) -> bool:
+    """Tell whether a value may have placeholders in its texts."""
     if isinstance(value, str):
-        return fill(value, context)
+        return "{{$" in value
     if isinstance(value, Mapping):
-        return {fill(key, context): fill_value(member, context) for key, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [fill_value(item, context) for item in value]
-    return value
+        return any(has_placeholders(key) or has_placeholders(member) for key, member in value.items())
+    return isinstance(value, list | tuple) and any(has_placeholders(item) for item in value)
 
 
 def fill_arguments(arguments: Sequence[str], context: Context) -> list[str]:
@@ -121,7 +130,7 @@ def fill_text(text: str, context: Context) -> str:
     return "".join(_made_of(_struct_of(text), context))
 
 
-def references(value: Json) -> Iterator[tuple[str, ...]]:
+def references(value: Json) -> Iterator[_Pieces]:
     """Give the parts of each placeholder in a value: ``("inputs", "parameters", "n")``; of structs too."""
     if isinstance(value, str):
         struct = _struct_of(value)
@@ -139,7 +148,28 @@ def references(value: Json) -> Iterator[tuple[str, ...]]:
             yield from references(item)
 
 
-def _pieces(path: str) -> tuple[str, ...]:
+def _replaced(value: Json, value_of: Callable[[_Pieces], str | None]) -> Json:
+    if isinstance(value, str):
+        return _replaced_in(value, value_of)
+    if isinstance(value, Mapping):
+        return {_replaced_in(key, value_of): _replaced(member, value_of) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(item, value_of) for item in value]
+    return value
+
+
+def _replaced_in(text: str, value_of: Callable[[_Pieces], str | None]) -> str:
+    if "{{$" not in text:
+        return text
+
+    def replaced(match: re.Match[str]) -> str:
+        found = value_of(_pieces(match.group(1)))
+        return match.group() if found is None else found
+
+    return _PLACEHOLDER.sub(replaced, text)
+
+
+def _pieces(path: str) -> _Pieces:
     return tuple("".join(piece) for piece in _PIECE.findall(path))
 
 
@@ -169,7 +199,7 @@ def _made_of(value: Json, context: Context) -> list[str]:
     return [] if value is None else [text_of(fill_value(value, context))]
 
 
-def _value_of(pieces: tuple[str, ...], context: Context) -> str | None:
+def _value_of(pieces: _Pieces, context: Context) -> str | None:
     """Give the text of a placeholder; None if nobody knows it."""
     if len(pieces) >= 2 and pieces[-2] == "json_escape":
         inner = _value_of(pieces[:-2], context)

@@ -8,10 +8,10 @@ import pytest
 
 from beamhall.pipelines.spec import forms
 from beamhall.pipelines.spec.expressions import (
-    ExpressionError,
+    BadExpression,
     condition_problem,
     holds,
-    selected,
+    select,
     selector_problem,
 )
 
@@ -66,7 +66,7 @@ def test_artifacts_can_be_asked_for() -> None:
     ],
 )  # fmt: skip
 def test_what_has_no_answer_says_why(condition: str, x: Any, words: str) -> None:
-    with pytest.raises(ExpressionError) as caught:
+    with pytest.raises(BadExpression) as caught:
         holds(condition, {"x": x})
     assert words in str(caught.value)
 
@@ -84,7 +84,7 @@ def test_what_has_no_answer_says_why(condition: str, x: Any, words: str) -> None
     ],
 )  # fmt: skip
 def test_selectors(selector: str, value: Any, result: Any) -> None:
-    assert repr(selected(selector, value)) == repr(result)
+    assert repr(select(selector, value)) == repr(result)
     assert selector_problem(selector or "string_value") == ""
 
 
@@ -96,8 +96,8 @@ def test_selectors(selector: str, value: Any, result: Any) -> None:
     ],
 )  # fmt: skip
 def test_selectors_that_find_nothing_say_so(selector: str, value: str) -> None:
-    with pytest.raises(ExpressionError):
-        selected(selector, value)
+    with pytest.raises(BadExpression):
+        select(selector, value)
 
 
 @pytest.mark.parametrize("text", [f"{X} == ", "int(x > 1", "zz"])
@@ -108,8 +108,8 @@ def test_expressions_that_cannot_be_read_are_found_before(text: str) -> None:
 
 def test_the_library_is_not_loaded_for_what_the_sdk_writes() -> None:
     program = (
-        "import sys; from beamhall.pipelines.spec.expressions import holds, selected\n"
-        f'assert holds("{X} == 1", {{"x": 1}}) and selected("parseJson(string_value)[0]", "[1]") == 1\n'
+        "import sys; from beamhall.pipelines.spec.expressions import holds, select\n"
+        f'assert holds("{X} == 1", {{"x": 1}}) and select("parseJson(string_value)[0]", "[1]") == 1\n'
         "assert 'cel_expr_python' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -10,8 +10,10 @@ from beamhall.pipelines.spec.placeholders import (
     Context,
     fill,
     fill_arguments,
+    fill_constant,
     fill_text,
     fill_value,
+    has_placeholders,
     local_path,
     references,
 )
@@ -122,6 +124,17 @@ def test_structs(struct: Any, argv: list[str]) -> None:
 @pytest.mark.parametrize("text", ['{"Concat": [', '{"Concat": 1, "x": 2}', '{"concat": ["a"]}'])
 def test_what_only_looks_like_a_struct_is_text(text: str) -> None:
     assert fill_arguments([text], CONTEXT) == [text]
+
+
+def test_a_constant_takes_what_other_parameters_give_and_no_more() -> None:
+    constant = {
+        N: ["{{$.pipeline_job_uuid}} {{$.inputs.parameters['zz']}}", "{{$}}{{$.inputs.artifacts['d'].uri}}", 1.0]
+    }
+    filled = {"3": ["{{$.pipeline_job_uuid}} ", "{{$}}{{$.inputs.artifacts['d'].uri}}", 1.0]}
+    assert fill_constant(constant, {"n": 3.0}) == filled
+    assert has_placeholders(constant)
+    assert has_placeholders([{"a": N}])
+    assert not has_placeholders([{"a": "{{"}, 1])
 
 
 def test_references() -> None:
