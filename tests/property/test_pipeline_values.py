@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from beamhall.pipelines.spec import expressions, forms
@@ -75,6 +75,7 @@ documents = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st
 
 
 @given(st.lists(steps, max_size=3).map("".join), documents)
+@example("", 2.0**64)
 def test_a_quick_selector_means_what_cel_does(path: str, value: Any) -> None:
     selector = f"parseJson(string_value){path}"
     text = text_of(value)

@@ -142,9 +142,18 @@ def _environment() -> Any:
 
 def _parse_json(text: str) -> Any:
     try:
-        return msgspec.json.decode(text)
+        return _within_64_bits(msgspec.json.decode(text))
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not JSON: {text[:60]!r}") from error
+
+
+def _within_64_bits(value: Json) -> Json:
+    """Give a value that CEL can hold: larger integers are doubles."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return _doubles(value)
+    if isinstance(value, dict):
+        return {key: _within_64_bits(member) for key, member in value.items()}
+    return [_within_64_bits(item) for item in value] if isinstance(value, list) else value
 
 
 def _reason(error: object) -> str:

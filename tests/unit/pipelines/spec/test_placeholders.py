@@ -127,10 +127,9 @@ def test_what_only_looks_like_a_struct_is_text(text: str) -> None:
 
 
 def test_a_constant_takes_what_other_parameters_give_and_no_more() -> None:
-    constant = {
-        N: ["{{$.pipeline_job_uuid}} {{$.inputs.parameters['zz']}}", "{{$}}{{$.inputs.artifacts['d'].uri}}", 1.0]
-    }
-    filled = {"3": ["{{$.pipeline_job_uuid}} ", "{{$}}{{$.inputs.artifacts['d'].uri}}", 1.0]}
+    other = "{{$}}{{$.inputs.artifacts['d'].uri}}"
+    constant = {N: ["{{$.pipeline_job_uuid}} {{$.inputs.parameters['zz']}}", other, 1.0]}
+    filled = {"3": ["{{$.pipeline_job_uuid}} ", other, 1.0]}
     assert fill_constant(constant, {"n": 3.0}) == filled
     assert has_placeholders(constant)
     assert has_placeholders([{"a": N}])
