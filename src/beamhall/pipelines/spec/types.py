@@ -124,7 +124,7 @@ def parsed(text: str, kind: ParameterType) -> Json:
         return text
     bare = text.strip()
     if kind in _NUMBERS:
-        value = normal(_number(bare))
+        value = normal(_number(bare, kind))
     else:
         value = _BOOLEANS.get(bare.lower()) if kind is ParameterType.BOOLEAN else normal(_json(bare))
     if not _is_of(value, kind):
@@ -135,9 +135,10 @@ def parsed(text: str, kind: ParameterType) -> Json:
 _BOOLEANS: Mapping[str, Json] = {"true": True, "false": False}
 
 
-def _number(text: str) -> int | float | None:
+def _number(text: str, kind: ParameterType) -> int | float | None:
     try:
-        return None if len(text) > MAX_DIGITS else int(text) if _WHOLE.fullmatch(text) else float(text)
+        is_whole = kind is ParameterType.NUMBER_INTEGER and _WHOLE.fullmatch(text)
+        return None if len(text) > MAX_DIGITS else int(text) if is_whole else float(text)
     except ValueError:
         return None
 

@@ -89,7 +89,7 @@ def test_a_value_of_another_type_is_refused(value: Any, kind: ParameterType, wor
         ("0.5", DOUBLE, 0.5),
         ("True\n", BOOLEAN, True), ("false", BOOLEAN, False), ("[1.0, 2.5]", LIST, [1, 2.5]),
         ('{"a": 1.0}', STRUCT, {"a": 1}),
-        ("x", ParameterType.UNSPECIFIED, "x"), (str(2**70), INTEGER, 2**70),
+        ("x", ParameterType.UNSPECIFIED, "x"), (str(2**70), INTEGER, 2**70), ("1" + "0" * 22, DOUBLE, 1e22),
     ],
 )  # fmt: skip
 def test_an_output_file_is_read_by_its_type(text: str, kind: ParameterType, result: Any) -> None:
@@ -100,7 +100,7 @@ def test_an_output_file_is_read_by_its_type(text: str, kind: ParameterType, resu
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("x", INTEGER), ("1.5", INTEGER), ("", DOUBLE), ("nan", DOUBLE), ("1" * 500, INTEGER), ("1", BOOLEAN),
+        ("x", INTEGER), ("1.5", INTEGER), ("", DOUBLE), ("nan", DOUBLE), ("1" * 500, INTEGER), ("1" * 399, DOUBLE), ("1", BOOLEAN),
         ("{}", LIST), ("[", LIST), ("[" * 100_000, LIST), ("[]", STRUCT), ("null", STRUCT),
     ],
 )  # fmt: skip
