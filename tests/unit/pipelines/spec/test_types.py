@@ -100,7 +100,8 @@ def test_an_output_file_is_read_by_its_type(text: str, kind: ParameterType, resu
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("x", INTEGER), ("1.5", INTEGER), ("", DOUBLE), ("nan", DOUBLE), ("1" * 500, INTEGER), ("1" * 399, DOUBLE), ("1", BOOLEAN),
+        ("x", INTEGER), ("1.5", INTEGER), ("", DOUBLE), ("nan", DOUBLE), ("1" * 500, INTEGER), ("1" * 399, DOUBLE),
+        ("1", BOOLEAN),
         ("{}", LIST), ("[", LIST), ("[" * 100_000, LIST), ("[]", STRUCT), ("null", STRUCT),
     ],
 )  # fmt: skip
