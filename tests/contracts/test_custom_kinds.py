@@ -12,7 +12,7 @@ from beamhall.client.reflector import Pace, Replaced, Upserted, reflect
 from beamhall.kernel.conditions import is_true
 from beamhall.kernel.errors import ApiError, Invalid, NotFound, TooManyRequests
 from beamhall.kernel.kinds import CUSTOM_RESOURCE_DEFINITION, Kind
-from beamhall.kernel.objects import Object, name_of
+from beamhall.kernel.objects import Object, ReadOnlyObject, name_of
 
 SCHEMA = {
     "type": "object",
@@ -120,7 +120,7 @@ async def test_the_reflector_waits_for_a_kind(client: Client, namespace: str, ne
         await establish(client, new_kind)
         await client.create(new_kind, thing(namespace))
 
-    found: list[Object] = []
+    found: list[ReadOnlyObject] = []
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, aclosing(changes):
         tasks.create_task(define())
         async for change in changes:

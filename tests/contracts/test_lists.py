@@ -10,7 +10,7 @@ from beamhall.client.protocol import Client, Selection, WatchEvent
 from beamhall.client.reflector import Change, Removed, Replaced, Synced, Upserted, reflect
 from beamhall.kernel.errors import BadRequest
 from beamhall.kernel.kinds import CONFIG_MAP
-from beamhall.kernel.objects import Object, name_of
+from beamhall.kernel.objects import Object, ReadOnlyObject, name_of
 
 
 @pytest.fixture
@@ -145,12 +145,14 @@ async def test_what_leaves_a_selection_is_deleted_from_it(client: Client, namesp
         assert await taken(events, 2) == [("DELETED", "a"), ("ADDED", "a")]
 
 
-def without_owners(obj: Object) -> Object:
+def without_owners(obj: ReadOnlyObject) -> ReadOnlyObject:
     """Watches may leave out whose the fields are, and reflectors do."""
     return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}}
 
 
-async def test_watchers_do_not_share_objects(client: Client, namespace: str, here: Selection) -> None:
+async def test_what_a_write_or_a_get_gives_is_not_what_watchers_see(
+    client: Client, namespace: str, here: Selection
+) -> None:
     revision = (await client.list(CONFIG_MAP, here)).revision
     async with (
         client.watch(CONFIG_MAP, here, revision=revision) as one,
@@ -159,9 +161,11 @@ async def test_watchers_do_not_share_objects(client: Client, namespace: str, her
         (made,) = await make(client, namespace, "a")
         first = await anext(one)
         assert without_owners(first.object) == without_owners(made)
-        first.object["metadata"]["labels"]["beamhall.test"] = "spoilt"
-        assert without_owners((await anext(other)).object) == without_owners(made)
-    assert await client.get(CONFIG_MAP, "a", namespace) == made
+        for own in (made, await client.get(CONFIG_MAP, "a", namespace)):
+            own["metadata"]["labels"]["beamhall.test"] = "spoilt"
+        assert first.object["metadata"]["labels"]["beamhall.test"] != "spoilt"
+        assert (await anext(other)).object == first.object
+    assert without_owners(await client.get(CONFIG_MAP, "a", namespace)) == without_owners(first.object)
 
 
 async def test_the_reflector_follows(client: Client, namespace: str, here: Selection) -> None:

@@ -9,14 +9,14 @@ from beamhall.client.protocol import Client, LogOptions, Selection
 from beamhall.client.reflector import Removed, Replaced, Upserted, reflect
 from beamhall.kernel.errors import AlreadyExists, BadRequest, NotFound
 from beamhall.kernel.kinds import EVENT, NAMESPACE, POD, Kind
-from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of
+from beamhall.kernel.objects import ReadOnlyObject, name_of, namespace_of
 
 JOB_NAME_LABEL = "training.kubeflow.org/job-name"
 _FINAL = ("Succeeded", "Failed")
 Say = Callable[[str], None]
 
 
-async def follow_job(client: Client, kind: Kind, job: ReadOnlyObject, say: Say) -> Object:
+async def follow_job(client: Client, kind: Kind, job: ReadOnlyObject, say: Say) -> ReadOnlyObject:
     """Print what happens to a job until it has ended, and give it as it ended.
 
     Args:
@@ -45,7 +45,7 @@ def end_of(job: ReadOnlyObject) -> ReadOnlyObject | None:
     return None
 
 
-async def _objects(client: Client, kind: Kind, selection: Selection) -> AsyncGenerator[Object, None]:
+async def _objects(client: Client, kind: Kind, selection: Selection) -> AsyncGenerator[ReadOnlyObject, None]:
     """Give the selected objects as they are, and again whenever one changes. A job that is removed is the end."""
     async with aclosing(reflect(client, kind, selection)) as changes:
         async for change in changes:
@@ -59,7 +59,7 @@ async def _objects(client: Client, kind: Kind, selection: Selection) -> AsyncGen
                     return
 
 
-async def _wait_for_end(client: Client, kind: Kind, namespace: str, name: str) -> Object:
+async def _wait_for_end(client: Client, kind: Kind, namespace: str, name: str) -> ReadOnlyObject:
     selection = Selection(namespace=namespace, fields=f"metadata.name={name}")
     async with aclosing(_objects(client, kind, selection)) as jobs:
         async for job in jobs:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from beamhall.kernel.kinds import Kind
-from beamhall.kernel.objects import Object
+from beamhall.kernel.objects import Object, ReadOnlyObject
 
 PatchType = Literal["merge", "json", "strategic"]
 """Merge patch (RFC 7386), JSON patch (RFC 6902), strategic merge patch."""
@@ -84,10 +84,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One change. For ``BOOKMARK`` the object has nothing but ``metadata.resourceVersion``."""
+    """One change. For ``BOOKMARK`` the object has nothing but ``metadata.resourceVersion``.
+
+    The object may be the very one that other watchers get: nobody changes it.
+    """
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
-    object: Object
+    object: ReadOnlyObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _FAILURES_UNTIL_LIST = 5
 class Replaced:
     """A list was made: these are all the objects now, and any other that the follower holds is gone."""
 
-    objects: Sequence[Object]
+    objects: Sequence[ReadOnlyObject]
     revision: str
 
 
@@ -46,7 +46,7 @@ class Replaced:
 class Upserted:
     """An object was made or changed, or came to match the selection."""
 
-    object: Object
+    object: ReadOnlyObject
     revision: str
 
 
@@ -54,7 +54,7 @@ class Upserted:
 class Removed:
     """An object was deleted or no longer matches; ``object`` is its last state."""
 
-    object: Object
+    object: ReadOnlyObject
     revision: str
 
 
@@ -105,7 +105,8 @@ async def reflect(
     """Follow the objects of a kind for ever.
 
     First comes ``Replaced``, then every change, once and in order; whenever changes may have been missed, another
-    ``Replaced``. Objects come without ``managedFields``. A watch that breaks is resumed from the last revision. A list
+    ``Replaced``. Objects come without ``managedFields``, and may be
+    shared: nobody changes them. A watch that breaks is resumed from the last revision. A list
     is made afresh when that revision is no longer kept (``Expired``), when the resource is not there (``NotFound``: its
     CRD may come, or come back), after a defect of the server, and after five failures in a row.
 
@@ -165,11 +166,9 @@ class _Follower:
                 break
         self.whole_list = False
         self.revision = page.revision
-        for obj in objects:
-            _forget_owners(obj)
         self.held = {_name(obj): _revision(obj) for obj in objects}
         self.has_worked = self.progressed = True
-        yield Replaced(objects, page.revision)
+        yield Replaced([_without_owners(obj) for obj in objects], page.revision)
 
     async def watch(self) -> AsyncGenerator[Change, None]:
         self.progressed = False
@@ -206,26 +205,28 @@ class _Follower:
             self.revision = revision or self.revision
             return Synced(self.revision)
         name = _name(event.object)
-        _forget_owners(event.object)
         if event.type == "DELETED":
             if self.held.pop(name, None) is None:
                 return None
             self.revision = revision or self.revision
-            return Removed(event.object, self.revision)
+            return Removed(_without_owners(event.object), self.revision)
         if revision and self.held.get(name) == revision:
             return None
         self.held[name] = revision
         self.revision = revision or self.revision
-        return Upserted(event.object, self.revision)
+        return Upserted(_without_owners(event.object), self.revision)
 
 
 def _name(obj: ReadOnlyObject) -> tuple[str, str]:
     return namespace_of(obj), name_of(obj)
 
 
-def _forget_owners(obj: Object) -> None:
-    """Drop who owns which fields: nobody who follows objects asks for it, and it would take a good part of memory."""
-    (obj.get("metadata") or {}).pop("managedFields", None)
+def _without_owners(obj: ReadOnlyObject) -> ReadOnlyObject:
+    """Leave out who owns which fields: nobody who follows objects asks for it, and it would take much memory."""
+    metadata = metadata_of(obj)
+    if "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
 
 
 def _revision(obj: ReadOnlyObject) -> str:

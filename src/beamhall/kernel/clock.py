@@ -21,12 +21,12 @@ class Clock(Protocol):
 
 def format_time(moment: datetime) -> str:
     """Write a moment as Kubernetes' ``metav1.Time``: RFC 3339, UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat("T", "seconds")[:-6] + "Z"  # strftime takes several times as long
 
 
 def format_micro_time(moment: datetime) -> str:
     """Write a moment as Kubernetes' ``metav1.MicroTime``: RFC 3339, UTC, microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat("T", "microseconds")[:-6] + "Z"
 
 
 def parse_time(text: str) -> datetime:

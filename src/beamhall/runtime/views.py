@@ -14,7 +14,6 @@ from beamhall.client.reflector import Change, Removed, Replaced, Upserted
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import (
-    Object,
     ReadOnlyObject,
     controller_of,
     is_being_deleted,
@@ -126,7 +125,7 @@ class Cache:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.is_synced = False
-        self._objects: dict[Name, Object] = {}
+        self._objects: dict[Name, ReadOnlyObject] = {}
         self._names: dict[str, list[str]] = {}  # by namespace, in order
         self._controlled: dict[str, set[Name]] = {}
         self._sightings: dict[Name, list[Sighting]] = {}
@@ -184,7 +183,7 @@ class Cache:
         self.is_synced = True
         return seen
 
-    def _set(self, name: Name, new: Object | None) -> Sequence[Seen]:
+    def _set(self, name: Name, new: ReadOnlyObject | None) -> Sequence[Seen]:
         old = self._objects.get(name)
         if old is None and new is None:
             return ()
@@ -200,7 +199,7 @@ class Cache:
             sighting.note(seen)
         return (seen,)
 
-    def _index(self, name: Name, old: Object | None, new: Object | None) -> None:
+    def _index(self, name: Name, old: ReadOnlyObject | None, new: ReadOnlyObject | None) -> None:
         names = self._names.setdefault(name[0], [])
         if old is None:
             insort(names, name[1])

@@ -208,6 +208,15 @@ async def test_changes_follow_the_list() -> None:
     assert run.delays == []
 
 
+async def test_objects_come_without_owners_and_those_of_the_watch_stay_as_they_are() -> None:
+    shared = pod("b", "6")
+    shared["metadata"]["managedFields"] = [{"manager": "m"}]
+    run = await follow(LIST, [WatchEvent("ADDED", shared)])
+    (change,) = [change for change in run.changes if isinstance(change, Upserted)]
+    assert change.object == pod("b", "6")
+    assert shared["metadata"]["managedFields"] == [{"manager": "m"}]
+
+
 async def test_what_was_listed_is_known() -> None:
     run = await follow(LIST, [modified("a", "1"), deleted("a", "6"), deleted("never", "7")])
     assert run.said == ["=a@5", "-a@6"]

@@ -254,6 +254,26 @@ async def test_a_singleton_is_planned_once_for_many_changes_and_at_the_start() -
 
 
 @virtually
+async def test_what_is_only_read_plans_nothing() -> None:
+    cluster = ModelCluster()
+    seen: list[int] = []
+
+    def plan(_: ReadOnlyObject, view: View) -> Plan:
+        seen.append(len(view.list(POD)))
+        return Plan()
+
+    single = replace(CREWS, name="single", plan=plan, singleton=True, watches=(), concerns=None, reads=(POD,))
+    async with running(cluster, [Controller.of(single)]):
+        await settle()
+        await cluster.create(POD, {"metadata": {"name": "p", "namespace": "a"}})
+        await settle()
+        assert seen == [0]
+        await cluster.create(CREW, crew("c", 1))
+        await settle()
+        assert seen[1:] == [1]
+
+
+@virtually
 async def test_a_plan_may_ask_to_be_made_again_later() -> None:
     cluster = ModelCluster()
     times: list[float] = []

@@ -43,7 +43,7 @@ from beamhall.embedded.agent.volumes import Roots
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import Conflict, ServiceUnavailable, Timeout, TooManyRequests
 from beamhall.kernel.kinds import POD
-from beamhall.kernel.objects import Object, uid_of
+from beamhall.kernel.objects import ReadOnlyObject, uid_of
 
 _HOSTS_DELAY_S = 0.02
 _AHEAD = 1_000  # Pods without a node that have an address ahead: addresses must not run out over a long queue
@@ -219,7 +219,7 @@ class Agent:
                         continue
                 self._stale.set()
 
-    def _replace(self, tools: Tools, tasks: asyncio.TaskGroup, pods: Sequence[Object]) -> None:
+    def _replace(self, tools: Tools, tasks: asyncio.TaskGroup, pods: Sequence[ReadOnlyObject]) -> None:
         there = {uid_of(pod) for pod in pods}
         for uid in [uid for uid in (*self._workers, *self._unbound) if uid not in there]:
             self._lose(tools, uid)
@@ -241,7 +241,7 @@ class Agent:
                 worker = PodWorker(snapshot.pod, own, tools, gone_at=self.clock.now())
                 self._begin(worker, tasks)
 
-    def _see(self, tools: Tools, tasks: asyncio.TaskGroup, pod: Object) -> None:
+    def _see(self, tools: Tools, tasks: asyncio.TaskGroup, pod: ReadOnlyObject) -> None:
         uid = uid_of(pod)
         node = spec_of(pod).get("nodeName")
         if node and node != self.node_name:

@@ -29,7 +29,7 @@ import msgspec
 
 from beamhall.embedded.agent.facts import Ending
 from beamhall.kernel.clock import format_micro_time, parse_time
-from beamhall.kernel.objects import Object, ReadOnlyObject
+from beamhall.kernel.objects import ReadOnlyObject
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")
 
@@ -49,7 +49,7 @@ def safe_name(name: str) -> str:
 class Snapshot:
     """What is kept of a Pod's object."""
 
-    pod: Object
+    pod: ReadOnlyObject
     started_at: datetime
     address: str
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from beamhall.embedded.agent.directory import safe_name
 from beamhall.embedded.agent.facts import has_ended, spec_of
 from beamhall.embedded.agent.proxy.table import cluster_address
-from beamhall.kernel.objects import Object, ReadOnlyObject, labels_of, name_of, namespace_of, uid_of
+from beamhall.kernel.objects import ReadOnlyObject, labels_of, name_of, namespace_of, uid_of
 
 CLUSTER_DOMAIN = "cluster.local"
 
@@ -139,7 +139,7 @@ class Names:
     directory: Path
     host: str
     _pods: dict[str, Name] = field(default_factory=dict)
-    _services: dict[str, dict[str, Object]] = field(default_factory=dict)
+    _services: dict[str, dict[str, ReadOnlyObject]] = field(default_factory=dict)
     _aliases: dict[str, tuple[str, str]] = field(default_factory=dict)
     _lines: dict[tuple[str, str], Sequence[tuple[str, str]]] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
@@ -168,7 +168,7 @@ class Names:
         if before is not None:
             self._touch(before, None)
 
-    def set_services(self, services: Sequence[Object]) -> None:
+    def set_services(self, services: Sequence[ReadOnlyObject]) -> None:
         """Take in all Services there are."""
         there = {(namespace_of(service), name_of(service)) for service in services}
         for namespace, name in [(ns, name) for ns, named in self._services.items() for name in named]:
@@ -177,7 +177,7 @@ class Names:
         for service in services:
             self.set_service(service)
 
-    def set_service(self, service: Object) -> None:
+    def set_service(self, service: ReadOnlyObject) -> None:
         """Take in a Service, or what changed of it."""
         key = (namespace_of(service), name_of(service))
         self._services.setdefault(key[0], {})[key[1]] = service
@@ -188,11 +188,11 @@ class Names:
         if self._services.get(key[0], {}).pop(key[1], None) is not None:
             self._recompute(key)
 
-    def services(self, namespace: str) -> Sequence[Object]:
+    def services(self, namespace: str) -> Sequence[ReadOnlyObject]:
         """Give the Services of a namespace."""
         return list(self._services.get(namespace, {}).values())
 
-    def service(self, namespace: str, name: str) -> Object | None:
+    def service(self, namespace: str, name: str) -> ReadOnlyObject | None:
         """Give a Service, None if there is none of that name."""
         return self._services.get(namespace, {}).get(name)
 

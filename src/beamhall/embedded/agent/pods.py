@@ -60,7 +60,7 @@ from beamhall.embedded.agent.tools import Tools
 from beamhall.embedded.agent.volumes import remove_memory
 from beamhall.kernel.errors import ApiError, NotFound
 from beamhall.kernel.kinds import POD
-from beamhall.kernel.objects import Object, name_of, namespace_of, revision_of, uid_of
+from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, revision_of, uid_of
 
 _DISK_RETRY_S = 2.0
 _EVICTION_GRACE_S = 1.0
@@ -80,7 +80,7 @@ class PodWorker:
         gone_at: When the object was seen to be gone, for a Pod that only its directory tells of.
     """
 
-    def __init__(self, pod: Object, own: PodDirectory, tools: Tools, gone_at: datetime | None = None) -> None:
+    def __init__(self, pod: ReadOnlyObject, own: PodDirectory, tools: Tools, gone_at: datetime | None = None) -> None:
         self.pod = pod
         self.own = own
         self._tools = tools
@@ -101,7 +101,7 @@ class PodWorker:
 
     # -- what the agent tells it
 
-    def update(self, pod: Object) -> None:
+    def update(self, pod: ReadOnlyObject) -> None:
         """Take in a newer state of the object; an older one is ignored."""
         if revision_of(pod) >= revision_of(self.pod):
             self.pod = pod

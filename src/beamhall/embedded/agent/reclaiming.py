@@ -21,7 +21,7 @@ from beamhall.embedded.agent.projections import VolumeError
 from beamhall.embedded.agent.volumes import Roots, directory_of
 from beamhall.kernel.errors import ApiError, NotFound
 from beamhall.kernel.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM
-from beamhall.kernel.objects import Object, ReadOnlyObject, is_being_deleted, metadata_of, name_of, uid_of
+from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, metadata_of, name_of, uid_of
 
 FINALIZER = "beamhall.io/directory"
 _PROTECTION = "kubernetes.io/pv-protection"
@@ -42,7 +42,7 @@ class Reclaiming:
     def __init__(self, client: Client, roots: Roots) -> None:
         self._client = client
         self._roots = roots
-        self._due: dict[str, Object] = {}
+        self._due: dict[str, ReadOnlyObject] = {}
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -82,7 +82,7 @@ class Reclaiming:
                     await asyncio.sleep(_RETRY_S)
             await asyncio.to_thread(self._empty_aside)
 
-    async def _reclaim(self, volume: Object) -> None:
+    async def _reclaim(self, volume: ReadOnlyObject) -> None:
         try:
             volume = await self._client.get(PERSISTENT_VOLUME, name_of(volume))
         except NotFound:

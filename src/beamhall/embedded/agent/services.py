@@ -18,7 +18,7 @@ from beamhall.embedded.agent.node import HOST_IP
 from beamhall.embedded.agent.proxy.link import ProxyLink
 from beamhall.embedded.agent.proxy.table import Route, routes_of
 from beamhall.kernel.kinds import ENDPOINT_SLICE, SERVICE
-from beamhall.kernel.objects import Object, labels_of, name_of, namespace_of
+from beamhall.kernel.objects import ReadOnlyObject, labels_of, name_of, namespace_of
 
 _SERVICE_LABEL = "kubernetes.io/service-name"
 _DELAY_S = 0.01
@@ -48,8 +48,8 @@ class Services:
         self._recorder = recorder
         self._renamed = renamed
         self._link = ProxyLink(directory, self._tell)
-        self._services: dict[tuple[str, str], Object] = {}
-        self._slices: dict[tuple[str, str], Object] = {}
+        self._services: dict[tuple[str, str], ReadOnlyObject] = {}
+        self._slices: dict[tuple[str, str], ReadOnlyObject] = {}
         self._routes: dict[tuple[str, str], list[Route]] = {}
         self._told: dict[str, str] = {}
         self._stale = asyncio.Event()
@@ -102,7 +102,7 @@ class Services:
             await self._stale.wait()
             await asyncio.sleep(_DELAY_S)
             self._stale.clear()
-            pieces: dict[tuple[str, str], list[Object]] = {}
+            pieces: dict[tuple[str, str], list[ReadOnlyObject]] = {}
             for piece in self._slices.values():
                 pieces.setdefault((namespace_of(piece), labels_of(piece).get(_SERVICE_LABEL, "")), []).append(piece)
             self._routes = {
@@ -127,5 +127,5 @@ class Services:
         self._told = told
 
 
-def _key(obj: Object) -> tuple[str, str]:
+def _key(obj: ReadOnlyObject) -> tuple[str, str]:
     return namespace_of(obj), name_of(obj)

@@ -20,10 +20,10 @@ from beamhall.embedded.agent.simulated_pods import LABEL, TAINT, Step, next_step
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, NotFound
 from beamhall.kernel.kinds import NODE, POD
-from beamhall.kernel.objects import Object, name_of, namespace_of, uid_of
+from beamhall.kernel.objects import ReadOnlyObject, name_of, namespace_of, uid_of
 
-AT_ONCE = 16
-"""Statuses that are under way together: enough to share commits, few enough to leave the way to others."""
+AT_ONCE = 4
+"""Statuses that are under way together: enough to share commits, few enough to leave the way to the scheduler's."""
 
 _RETRY_S = 0.5
 _log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ class Simulation:
         self._wanted = wanted
         self._clock = clock
         self._names = [f"simulated-{number:04d}" for number in range(wanted.number)]
-        self._pods: dict[str, Object] = {}
+        self._pods: dict[str, ReadOnlyObject] = {}
         self._todo: dict[str, None] = {}
         self._due: list[tuple[float, str]] = []
         self._wake = asyncio.Event()
@@ -118,12 +118,12 @@ class Simulation:
                     case Removed(pod):
                         self._pods.pop(uid_of(pod), None)
 
-    def _replace(self, pods: Sequence[Object]) -> None:
+    def _replace(self, pods: Sequence[ReadOnlyObject]) -> None:
         self._pods = {}
         for pod in pods:
             self._see(pod)
 
-    def _see(self, pod: Object) -> None:
+    def _see(self, pod: ReadOnlyObject) -> None:
         uid = uid_of(pod)
         self._pods[uid] = pod
         if next_step(pod, self._clock.now()) is not None:
@@ -181,7 +181,7 @@ class Simulation:
         heapq.heappush(self._due, (self._clock.monotonic() + delay_s, uid))
         self._wake.set()
 
-    async def _do(self, pod: Object, step: Step) -> None:
+    async def _do(self, pod: ReadOnlyObject, step: Step) -> None:
         name, namespace, uid = name_of(pod), namespace_of(pod), uid_of(pod)
         if step.status is None:
             await self._client.delete(POD, name, namespace, uid=uid, grace_period_s=0)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal, cast
+from typing import Literal
 
 from beamhall.client.protocol import Selection, WatchEvent
 from beamhall.embedded.api.core import Core, as_version
@@ -10,7 +10,7 @@ from beamhall.embedded.api.list_options import NOT_OLDER_THAN, ListOptions, Watc
 from beamhall.embedded.api.reading import Matcher, Reading, matcher_of
 from beamhall.embedded.api.resources import Resource
 from beamhall.embedded.store.watch import Change, Subscription
-from beamhall.kernel.objects import Object
+from beamhall.kernel.objects import Object, ReadOnlyObject
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -44,7 +44,7 @@ class Watch:
         """Whether objects that were there at the beginning are still to come."""
         return bool(self._initial)
 
-    async def batch(self) -> Sequence[tuple[EventType, Object, Change | None]] | None:
+    async def batch(self) -> Sequence[tuple[EventType, ReadOnlyObject, Change | None]] | None:
         """Wait for changes.
 
         Returns:
@@ -62,7 +62,7 @@ class Watch:
             return None
         return [event for change in changes if (event := self._event(change)) is not None]
 
-    def _event(self, change: Change) -> tuple[EventType, Object, Change | None] | None:
+    def _event(self, change: Change) -> tuple[EventType, ReadOnlyObject, Change | None] | None:
         """Tell what a change means for this watch; an object that leaves the selection is ``DELETED`` for it."""
         kind: EventType = change.type
         if self._matches is not None:
@@ -74,7 +74,7 @@ class Watch:
                 return "DELETED", self._as_it_was(change), None
             kind = "ADDED" if not was_in else "MODIFIED" if is_in else "DELETED"
         if self._is_stored_version:
-            return kind, cast("Object", change.object), change
+            return kind, change.object, change
         return kind, as_version(self._resource, change.own_object()), None
 
     def _as_it_was(self, change: Change) -> Object:

@@ -49,7 +49,7 @@ def workload_planners(own_node: str = "") -> Sequence[Planner]:
         Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP, NAMESPACE), singleton=True),
         Planner("role-aggregation", CLUSTER_ROLE, plan_aggregation, singleton=True),
         Planner("evictions", NODE, plan_evictions, watches=(POD,), singleton=True),
-        Planner("orphans", NODE, plan_orphans, watches=(POD,), singleton=True),
+        Planner("orphans", NODE, plan_orphans, reads=(POD,), singleton=True),
         Planner("lost-nodes", NODE, lambda _, view: plan_lost_nodes(view, own_node), watches=(LEASE,), singleton=True),
         Planner("pod-groups", POD_GROUP, plan_pod_groups, watches=(POD,), singleton=True),
         Planner("job", JOB, plan_job, watches=(POD,)),
