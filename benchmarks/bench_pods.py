@@ -74,11 +74,11 @@ class Pods:
         self._n = 0
         wait_for("the namespace", lambda: self._http.get("/k8s/api/v1/namespaces/default").status_code == 200)
 
-    def run(self, command: list[str]) -> tuple[float, float]:
+    def run(self, command: list[str], image: str = "bench/numbers") -> tuple[float, float]:
         """Run one Pod; give the ms from create to the time that its program prints, and to the Succeeded event."""
         self._n += 1
         name = f"bench-{self._n}"
-        container = {"name": "main", "image": "bench/numbers", "command": command}
+        container = {"name": "main", "image": image, "command": command}
         pod = {"metadata": {"name": name}, "spec": {"restartPolicy": "Never", "containers": [container]}}
         revision = self._http.get(PODS).json()["metadata"]["resourceVersion"]
         query = {"watch": "1", "resourceVersion": revision, "fieldSelector": f"metadata.name={name}"}
@@ -91,6 +91,6 @@ class Pods:
                     break
             ended = time.time()
         assert phase == "Succeeded", phase
-        printed = self._http.get(f"{PODS}/{name}/log").text.strip()
+        printed = self._http.get(f"{PODS}/{name}/log").text.strip() if command[0] == "date" else ""
         self._http.delete(f"{PODS}/{name}")
         return 1000 * (float(printed or ended) - created), 1000 * (ended - created)

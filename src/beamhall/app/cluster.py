@@ -170,6 +170,7 @@ def _agent_settings(settings: Settings) -> AgentSettings:
         gpus=None if settings.gpus == "auto" else int(settings.gpus),
         gpu_shared_by=settings.gpu_shares,
         warm_start=settings.warm_start,
+        step_environments=settings.step_environments,
         allow_host_path=settings.allow_host_path,
         cgroups=settings.cgroups,
         pod_pids_limit=settings.pod_pids_limit,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from beamhall.catalog.installs import Install
+
 
 class Image(Protocol):
     """An entry of the catalog."""
@@ -76,6 +78,10 @@ class Catalog(Protocol):
 
     def find(self, reference: str) -> Any:
         """Give the entry for an image reference. Raises an ``ApiError`` that says how to add it."""
+        ...
+
+    def with_installs(self, image: Any, installs: Sequence[Install]) -> Any:
+        """Give an image with more installed than its environment has."""
         ...
 
     def is_ready(self, image: Any) -> Prepared | None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beamhall.catalog.installs import Install
 from beamhall.client.protocol import Client
 from beamhall.embedded.agent.api_access import without_access
+from beamhall.embedded.agent.components import Component, recognise
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.environment import (
     Data,
@@ -39,6 +41,7 @@ from beamhall.kernel.kinds import CONFIG_MAP, SECRET
 from beamhall.kernel.objects import ReadOnlyObject, namespace_of
 
 _MESSAGE_PATH = "/dev/termination-log"
+_REFUSE = 'printf "%s\\n" "$0" >&2; exit 1'
 _TMP = "/tmp"  # noqa: S108  inside of containers
 
 
@@ -57,6 +60,8 @@ class Ground:
         passed: Variables of the host that are passed on.
         service: Who this service is, and whether containers can have mounts of their own.
         limits: What containers may use.
+        installs: What was installed on top of the image's environment, as the command line asks for it.
+        refusal: Why that could not be installed; empty: it could.
     """
 
     own: PodDirectory
@@ -69,6 +74,8 @@ class Ground:
     passed: Mapping[str, str]
     service: Service
     limits: Limits
+    installs: tuple[Install, ...] = ()
+    refusal: str = ""
 
 
 def passed_variables(settings: AgentSettings, host: Mapping[str, str]) -> Mapping[str, str]:
@@ -114,7 +121,8 @@ def container_spec(
     """
     own, prepared, name = ground.own, ground.prepared, str(container["name"])
     variables = user_variables(pod, container, sources)
-    argv = command_line(container, variables, prepared.entrypoint, prepared.command)
+    component = _component(command_line(container, variables, prepared.entrypoint, prepared.command), ground)
+    argv = component.argv
     mounts = mounts_of(pod, container, own, ground.roots, variables)
     if not ground.service.has_mounts:
         mounts = without_access(own, mounts, variables, namespace_of(pod))
@@ -153,7 +161,8 @@ def container_spec(
         log_max_bytes=ground.settings.log_max_bytes,
         log_max_files=ground.settings.log_max_files,
         confinement=confinement,
-        warm=_warm(ground) if confinement == UNCONFINED and not is_interactive else None,
+        warm=_warm(ground, component) if confinement == UNCONFINED and not is_interactive else None,
+        direct=component.direct,
         stdin=bool(container.get("stdin")),
         tty=bool(container.get("tty")),
         cgroups=ground.limits.groups_of(pod, container, attempt),
@@ -196,11 +205,21 @@ def message_path(container: Mapping[str, Any], argv: Sequence[str], variables: M
     return ""
 
 
-def _warm(ground: Ground) -> WarmStart | None:
+def _component(argv: Sequence[str], ground: Ground) -> Component:
+    """Give what is to be run, past what was installed already."""
+    if ground.refusal:
+        return Component((), ("/bin/sh", "-c", _REFUSE, ground.refusal))
+    component = recognise(argv) if ground.settings.step_environments else Component((), tuple(argv))
+    return component if component.installs == ground.installs else Component((), tuple(argv))
+
+
+def _warm(ground: Ground, component: Component) -> WarmStart | None:
     prepared = ground.prepared
-    if not prepared.warm or not ground.settings.warm_start:
+    modules = tuple(dict.fromkeys([*prepared.warm, *component.modules]))
+    if not modules or not ground.settings.warm_start:
         return None
-    return WarmStart(python=prepared.python, modules=tuple(prepared.warm), env=dict(prepared.env))
+    own = component.direct.env if component.direct else {}
+    return WarmStart(python=prepared.python, modules=modules, env={**prepared.env, **own})
 
 
 def _with_tmp(ground: Ground, name: str, mounts: Sequence[Mount]) -> tuple[str, Sequence[Mount]]:

@@ -90,8 +90,7 @@ class PodWorker:
         self._runs = Runs(own, tools.sandboxes, tools.clock, restart, _talkative(self._containers), share)
         self._facts = PodFacts(gone_at=gone_at)
         self._wake = asyncio.Event()
-        images = {name: str(c.get("image") or "") for name, c in self._containers.items()}
-        self._pulling = Pulling(lambda: self.pod, images, tools, self._wake.set)
+        self._pulling = Pulling(lambda: self.pod, self._containers, tools, self._wake.set)
         self._care = Care(lambda: self.pod, tools.recorder, tools.clock, self._wake.set)
         self._volumes = PodVolumes(lambda: self.pod, own, tools)
         self._idle = asyncio.Event()
@@ -321,6 +320,8 @@ class PodWorker:
             passed=tools.passed,
             service=tools.service,
             limits=tools.limits,
+            installs=self._pulling.installs(name),
+            refusal=self._pulling.refusals.get(name, ""),
         )
 
     def _say_started(self, name: str, run: Run) -> None:

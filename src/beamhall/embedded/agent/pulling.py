@@ -10,9 +10,14 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
 
+from beamhall.catalog.installs import Install
+from beamhall.embedded.agent.components import recognise
+from beamhall.embedded.agent.environment import ConfigError
 from beamhall.embedded.agent.facts import Trouble
 from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.progress import Progress
+from beamhall.embedded.agent.sandbox import UNCONFINED
+from beamhall.embedded.agent.security import security_of
 from beamhall.embedded.agent.settings import BackOff
 from beamhall.embedded.agent.tools import Tools
 from beamhall.kernel.errors import ApiError
@@ -26,29 +31,40 @@ class Pulling:
 
     Args:
         pod: Gives the object as last seen.
-        images: The image reference of each container.
+        containers: The Pod's containers, by name.
         tools: What the worker works with.
         wake: Is called when something has changed.
 
     Attributes:
         prepared: The environments that stand, by container.
         troubles: What stands in the way of the next run, by container.
+        refusals: Why what a container wants to install cannot be, by container: it runs as long as it takes to say so.
     """
 
     def __init__(
-        self, pod: Callable[[], ReadOnlyObject], images: Mapping[str, str], tools: Tools, wake: Callable[[], None]
+        self,
+        pod: Callable[[], ReadOnlyObject],
+        containers: Mapping[str, Mapping[str, Any]],
+        tools: Tools,
+        wake: Callable[[], None],
     ) -> None:
         self.prepared: dict[str, Prepared] = {}
         self.troubles: dict[str, Trouble] = {}
         self._pod = pod
-        self._images = images
+        self._containers = containers
         self._tools = tools
+        self.refusals: dict[str, str] = {}
+        self._installs: dict[str, tuple[Install, ...]] = {}
         self._wake = wake
         self._making: dict[str, asyncio.Task[None]] = {}
 
     def preparation(self, name: str) -> Literal["none", "making", "ready"]:
         """Tell how far the environment of a container is."""
         return "ready" if name in self.prepared else "making" if name in self._making else "none"
+
+    def installs(self, name: str) -> tuple[Install, ...]:
+        """Give what was installed for a container on top of its image's environment."""
+        return self._installs.get(name, ())
 
     def close(self) -> None:
         """Stop what is under way."""
@@ -57,39 +73,67 @@ class Pulling:
 
     def begin(self, tasks: asyncio.TaskGroup, name: str) -> None:
         """Take the environment that stands, or begin to make it in a task of its own."""
-        reference = self._images[name]
+        container = self._containers[name]
+        reference = str(container.get("image") or "")
+        installs = self._wanted(container)
         try:
             image = self._tools.catalog.find(reference)
+            if installs:
+                image = self._tools.catalog.with_installs(image, installs)
             prepared = self._tools.catalog.is_ready(image)
         except ApiError as error:
             self._image_trouble(name, reference, error.message, self._tools.settings.retry)
             return
         if prepared is not None:
-            self.prepared[name] = prepared
+            self.prepared[name], self._installs[name] = prepared, installs
             self.troubles.pop(name, None)
             message = f'Container image "{reference}" already present on machine'
             self._tools.recorder.normal(self._pod(), "Pulled", message, container=name)
             return
-        self._making[name] = tasks.create_task(self._make(name, reference, image))
+        self._making[name] = tasks.create_task(self._make(name, reference, image, installs))
 
-    async def _make(self, name: str, reference: str, image: Any) -> None:
+    def _wanted(self, container: Mapping[str, Any]) -> tuple[Install, ...]:
+        """Give what a container's command line installs, if that is ours to install.
+
+        It is done by the service, so only for who is the service: building a package runs what is in it.
+        """
+        words = (*(container.get("command") or ()), *(container.get("args") or ()))
+        try:
+            confinement = security_of(self._pod(), container, self._tools.service).confinement
+        except ConfigError:  # it will be said when it is to start
+            return ()
+        is_ours = self._tools.settings.step_environments and confinement == UNCONFINED
+        return recognise([str(word) for word in words]).installs if is_ours else ()
+
+    async def _make(self, name: str, reference: str, image: Any, installs: tuple[Install, ...]) -> None:
         recorder = self._tools.recorder
         recorder.normal(self._pod(), "Pulling", f'Pulling image "{reference}"', container=name)
         began = self._tools.clock.monotonic()
         say = partial(recorder.normal, self._pod(), "Pulling", container=name, slot="progress")
         try:
             with contextlib.closing(Progress(say, _PROGRESS_PERIOD_S)) as progress:
-                prepared = await self._tools.catalog.prepare(image, progress)
+                prepared = await self._prepare(name, image, installs, progress)
         except (ApiError, OSError) as error:
             self._image_trouble(name, reference, str(error), self._tools.settings.remake)
         else:
-            self.prepared[name] = prepared
+            self.prepared[name], self._installs[name] = prepared, installs
             self.troubles.pop(name, None)
             took_s = self._tools.clock.monotonic() - began
             message = f'Successfully pulled image "{reference}" in {took_s:.1f}s (environment {prepared.environment})'
             recorder.normal(self._pod(), "Pulled", message, container=name)
         self._making.pop(name, None)
         self._wake()
+
+    async def _prepare(self, name: str, image: Any, installs: tuple[Install, ...], progress: Progress) -> Prepared:
+        """Make an environment. Where only what is on top fails, the container is to fail as its own pip would."""
+        try:
+            return await self._tools.catalog.prepare(image, progress)
+        except ApiError as error:
+            if not installs:
+                raise
+            prepared = await self._tools.catalog.prepare(self._tools.catalog.with_installs(image, ()), progress)
+            self.refusals[name] = f"ERROR: {error.message}"
+            return prepared
 
     def _image_trouble(self, name: str, reference: str, message: str, pace: BackOff) -> None:
         before = self.troubles.get(name)

@@ -45,6 +45,8 @@ class AgentSettings:
         retry: Back-off of what may heal by itself and is quickly tried: unknown images, missing ConfigMaps, volumes.
         remake: Back-off of making an environment that failed, which costs downloads.
         warm_start: Whether containers may start by forking a warm parent process.
+        step_environments: Whether what the command lines of pipelines' steps install is installed once, in environments
+            that are kept, and not by them.
         allow_host_path: Whether Pods may mount the host's directories.
         private_tmp: Whether each container has a ``/tmp`` of its own, where the machine permits that.
         passed_through: Names of host variables that containers get.
@@ -68,6 +70,7 @@ class AgentSettings:
     retry: BackOff = field(default_factory=lambda: BackOff(first_s=2.0, max_s=20.0))
     remake: BackOff = field(default_factory=BackOff)
     warm_start: bool = True
+    step_environments: bool = True
     allow_host_path: bool = False
     private_tmp: bool = True
     passed_through: tuple[str, ...] = PASSED_THROUGH

@@ -8,6 +8,7 @@ from beamhall.embedded.agent.sandbox.capabilities import detect_capabilities
 from beamhall.embedded.agent.sandbox.sandbox import Sandbox, log_files
 from beamhall.embedded.agent.sandbox.sandboxes import Sandboxes
 from beamhall.embedded.agent.sandbox.specification import (
+    FILE,
     UNCONFINED,
     AlreadyStarted,
     Capabilities,
@@ -15,6 +16,7 @@ from beamhall.embedded.agent.sandbox.specification import (
     Cgroup,
     Confinement,
     ContainerSpec,
+    Direct,
     Exit,
     Identity,
     Mount,
@@ -24,6 +26,7 @@ from beamhall.embedded.agent.sandbox.specification import (
 from beamhall.embedded.agent.sandbox.warmth import warm_command
 
 __all__ = [
+    "FILE",
     "UNCONFINED",
     "AlreadyStarted",
     "Capabilities",
@@ -31,6 +34,7 @@ __all__ = [
     "Cgroup",
     "Confinement",
     "ContainerSpec",
+    "Direct",
     "Exit",
     "Identity",
     "Mount",

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +26,7 @@ from beamhall.embedded.agent.sandbox.specification import (
     WarmStart,
     order_of,
 )
-from beamhall.embedded.agent.sandbox.warmth import warm_command
+from beamhall.embedded.agent.sandbox.warmth import warm_order
 from beamhall.embedded.agent.sandbox.zygotes import WarmPool, Zygote, ZygoteFailed, inherited
 
 _log = structlog.get_logger(__name__)
@@ -116,10 +115,10 @@ class Sandboxes:
 
     async def _ask(self, spec: ContainerSpec) -> dict[str, Any]:
         order = order_of(spec, self.capabilities)
-        program = warm_command(spec.argv, spec.env, spec.warm) if spec.warm else None
+        program = warm_order(spec)
         if spec.warm and program and not await self._warm.ready(spec.warm, spec.env):
             try:
-                answer = await self._warm.request(spec.warm, spec.env, {**order, "warm": asdict(program)})
+                answer = await self._warm.request(spec.warm, spec.env, {**order, "warm": program})
             except ZygoteFailed as error:
                 _log.warning("warm start failed", python=str(spec.warm.python), reason=str(error))
                 answer = None

@@ -60,6 +60,27 @@ class WarmStart:
     env: Mapping[str, str]
 
 
+FILE = "\0file"
+"""Stands for the path of the file in the arguments of a ``Direct``; no argument of a program can be so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """What a shell's command line comes to: a Python program that is run, on a file that is written just before.
+
+    Attributes:
+        argv: The program's own command line.
+        env: Variables of the program beside those of the container.
+        file_name: The file, in a new directory below TMPDIR.
+        file_text: What is in it.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    file_name: str
+    file_text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Whom a container's processes run as: user, group and further groups, by number. Only root can give them."""
@@ -110,6 +131,7 @@ class ContainerSpec:
         log_max_files: How many files of it are kept.
         confinement: What it may do less than the service.
         warm: The parent process to fork it from, where its command line permits that.
+        direct: What the command line comes to, for a warm start of what a shell would start.
         stdin: Whether it has a standard input that clients may write to; else it is empty.
         tty: Whether it runs in a terminal.
         cgroups: The control groups that it is to be in.
@@ -130,6 +152,7 @@ class ContainerSpec:
     log_max_files: int = 5
     confinement: Confinement = UNCONFINED
     warm: WarmStart | None = None
+    direct: Direct | None = None
     stdin: bool = False
     tty: bool = False
     cgroups: Sequence[Cgroup] = ()

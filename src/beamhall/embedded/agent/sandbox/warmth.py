@@ -6,11 +6,11 @@ Pure. What is decided from files (a script that is no script, a module that hide
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from beamhall.embedded.agent.sandbox.specification import WarmStart
+from beamhall.embedded.agent.sandbox.specification import ContainerSpec, Direct, WarmStart
 
 _READ_AT_START = (
     "PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "GLIBC_", "OMP_", "OPENBLAS_", "GOTO_", "MKL_", "KMP_", "BLIS_",
@@ -72,6 +72,15 @@ def warm_command(argv: Sequence[str], env: Mapping[str, str], warm: WarmStart) -
     if not rest or not rest[0]:
         return None
     return WarmProgram(kind, rest[0], tuple(rest[1:]), is_unbuffered, executable)
+
+
+def warm_order(spec: ContainerSpec) -> dict[str, Any] | None:
+    """Write what the container is told of a warm start; None if it cannot start so."""
+    if spec.warm is None:
+        return None
+    direct = spec.direct or Direct(spec.argv, {}, "", "")
+    program = warm_command(direct.argv, {**spec.env, **direct.env}, spec.warm)
+    return None if program is None else asdict(program) | asdict(direct)
 
 
 def _interpreter(command: str, path: str, python: Path) -> str:

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from beamhall.embedded.agent.sandbox.child import linux, record
 
+_FILE = "\0file"  # as in ``specification``
 _CUSTOMIZERS = frozenset(("sitecustomize", "usercustomize"))
 _OURS = frozenset(("beamhall", "__main__"))
 _UNSPARED = _OURS | {"sys", "builtins"}
@@ -35,19 +36,28 @@ def prepare(spec: Mapping[str, Any]) -> bool:
     """Make the process look like a new interpreter of this container.
 
     Args:
-        spec: With ``env``, ``argv``, ``namespaces``, and ``warm``: ``kind``, ``target``, ``arguments``,
-            ``is_unbuffered``, ``executable``.
+        spec: With ``env``, ``namespaces``, and ``warm``: ``kind``, ``target``, ``arguments``, ``is_unbuffered``,
+            ``executable``; ``argv`` and ``env`` are the program's own; ``file_name``, ``file_text``.
 
     Returns:
         False, with only the environment changed, if a new interpreter is needed after all.
     """
     warm = spec["warm"]
-    _set_environment(spec["env"], spec["id"])
+    _set_environment({**spec["env"], **warm["env"]}, spec["id"])
     additions = _python_path(spec["env"].get("PYTHONPATH", ""))
     first = _first_path(warm["kind"], warm["target"])
     if first is None or _hides([first or os.getcwd(), *additions]):
         return False
-    _set_command_line(spec["argv"])
+    if warm["file_name"]:
+        # The shell would have done this; where it fails, it may say so itself.
+        try:
+            path = _write_file(warm["file_name"], warm["file_text"])
+        except (OSError, UnicodeEncodeError):
+            return False
+        os.environ["PWD"] = os.getcwd()  # as a shell exports it
+        for words in (warm["argv"], warm["arguments"]):
+            words[:] = [path if word == _FILE else word for word in words]
+    _set_command_line(warm["argv"])
     if spec["namespaces"] == "user" and os.geteuid() != 0:
         linux.drop_capabilities()
     sys.path[:0] = ([] if getattr(sys.flags, "safe_path", False) else [first]) + additions
@@ -55,7 +65,7 @@ def prepare(spec: Mapping[str, Any]) -> bool:
     head = {"script": warm["target"], "module": "-m", "code": "-c"}[warm["kind"]]
     sys.argv[:] = [head, *warm["arguments"]]
     if hasattr(sys, "orig_argv"):
-        sys.orig_argv[:] = spec["argv"]
+        sys.orig_argv[:] = warm["argv"]
     _set_outputs(is_unbuffered=warm["is_unbuffered"])
     _refresh()
     return True
@@ -78,6 +88,16 @@ def _spare() -> None:
     for name in _kept:
         sys.modules.pop(name, None)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_kept))  # for good
+
+
+def _write_file(name: str, text: str) -> str:
+    """Write a file into a new directory, as ``mktemp -d`` makes it, and give its path. Raises OSError."""
+    directory = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"tmp.{os.urandom(5).hex()}")  # noqa: S108
+    os.mkdir(directory, 0o700)
+    path = os.path.join(directory, name)
+    with open(path, "xb") as file:
+        file.write(os.fsencode(text))
+    return path
 
 
 def _set_environment(env: Mapping[str, str], sandbox_id: str) -> None:
@@ -194,6 +214,7 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
     def run() -> None:
         try:
             if warm["kind"] == "module":
+                _unload(warm["target"])
                 runpy._run_module_as_main(warm["target"])  # type: ignore[attr-defined]
             elif warm["kind"] == "code":
                 exec(_code(warm["target"]), sys.modules["__main__"].__dict__)  # noqa: S102
@@ -205,6 +226,15 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
             _die(error)
 
     return run
+
+
+def _unload(name: str) -> None:
+    """Forget a module that is to be run, where it was imported to have what it imports: it is not imported yet."""
+    module = sys.modules.get(name)
+    if module is not None and not hasattr(module, "__path__"):
+        del sys.modules[name]
+        parent, _, last = name.rpartition(".")
+        sys.modules.get(parent, module).__dict__.pop(last, None)
 
 
 def _code(source: str) -> types.CodeType:

@@ -1,0 +1,170 @@
+"""What the command line of a pipeline's step comes to: packages to install, then a Python program.
+
+The KFP SDK writes steps as shell scripts: one that installs packages and goes on with the rest, and one that writes
+the component's source to a file and runs ``kfp.dsl.executor_main`` on it. Both are read here, exactly; what differs in
+anything is not recognised and runs as it is written. Pure; knows neither environments nor processes. Next: ``pulling``
+has the packages installed, ``launching`` starts the rest.
+
+Source: kfp 2.0 to 2.17, ``kfp/dsl/component_factory.py``; kfp 1.8, ``kfp/components/_python_op.py``.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from beamhall.catalog.installs import Install, is_requirement
+from beamhall.embedded.agent.sandbox import FILE, Direct
+
+_GO_ON = re.compile(r'\s*&&\s*"\$0"\s+"\$@"$')
+_ENSURE_PIP = re.compile(
+    r'if ! \[ -x "\$\(command -v pip\)" \]; then\s+'
+    r"python3 -m ensurepip \|\| python3 -m ensurepip --user \|\| apt-get install python3-pip\s+fi\s+"
+)
+_VENV = re.compile(
+    r'\s*export PIP_DISABLE_PIP_VERSION_CHECK=1\ntmp=\$\(mktemp -d\)\npython3 -m venv "\$tmp/venv"'
+    r' --system-site-packages\n\. "\$tmp/venv/bin/activate"\s+'
+)
+_OR_FOR_USER = re.compile(r"\((?P<one>[^()|]+) \|\| (?P=one) --user\)")
+_WORD = re.compile(
+    r"""[ \t]*(?:(?P<and>&&)|'(?P<single>[^'\n]*)'|"(?P<double>[^"$`\\\n]*)"|(?P<plain>[\w@%+=:,./-]+))(?=[ \t]|$)"""
+)
+_QUIET = frozenset(("--quiet", "-q", "--no-warn-script-location", "--disable-pip-version-check", "--no-cache-dir"))
+_PIP = (
+    ("python3", "-m", "pip", "install"),
+    ("python", "-m", "pip", "install"),
+    ("pip", "install"),
+    ("pip3", "install"),
+)
+_NO_CHECK = "PIP_DISABLE_PIP_VERSION_CHECK=1"
+_EXECUTORS = ("kfp.dsl.executor_main", "kfp.components.executor_main")
+_PROGRAM = re.compile(
+    r'program_path=\$\(mktemp -d\)\s+printf "%s" "\$0" > "\$program_path/ephemeral_component\.py"\s*?\n[ \t]*'
+    r"(?P<runtime>_KFP_RUNTIME=true )?python3 -m (?P<module>kfp\.(?:dsl|components)\.executor_main)[ \t]+"
+    r'--component_module_path[ \t]+"\$program_path/ephemeral_component\.py"[ \t]+"\$@"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A recognised command line.
+
+    Attributes:
+        installs: What is to be installed first.
+        argv: What is to run then, as it is written; that may be a shell's command line still.
+        direct: What that comes to, where it only writes a component and runs it; else None.
+    """
+
+    installs: tuple[Install, ...]
+    argv: tuple[str, ...]
+    direct: Direct | None = None
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What a warm parent process is to have imported: what runs components."""
+        argv = self.direct.argv if self.direct else self.argv
+        return tuple(argv[2:3]) if argv[1:2] == ("-m",) and argv[2:3] and argv[2] in _EXECUTORS else ()
+
+
+def recognise(argv: Sequence[str]) -> Component:
+    """Read a command line; one that is not recognised comes out as it is, with nothing to install."""
+    installs, rest = _installs(argv)
+    return Component(installs, rest, _direct(rest))
+
+
+def _installs(argv: Sequence[str]) -> tuple[tuple[Install, ...], tuple[str, ...]]:
+    is_shell = len(argv) > 3 and argv[0] in ("sh", "/bin/sh", "bash", "/bin/bash") and argv[1] == "-c"
+    found = _script(argv[2]) if is_shell else None
+    return (found, tuple(argv[3:])) if found else ((), tuple(argv))
+
+
+def _script(text: str) -> tuple[Install, ...] | None:
+    """Read a script that installs packages, and then runs the rest of the command line."""
+    text = text.strip()
+    end = _GO_ON.search(text)
+    if end is None:
+        return None
+    text = text[: end.start()]
+    if ensured := _ENSURE_PIP.match(text):
+        text = text[ensured.end() :]
+    text = _VENV.sub(" ", text, count=1)
+    if twice := _OR_FOR_USER.fullmatch(text):
+        text = twice["one"]
+    commands = _commands(text)
+    installs = [_install(words) for words in commands] if commands else []
+    read = tuple(install for install in installs if install is not None)
+    return read if read and len(read) == len(installs) else None
+
+
+def _commands(text: str) -> list[list[tuple[str, bool]]] | None:
+    """Split commands joined by ``&&`` into words, each with whether it was quoted; None: the shell would do more."""
+    commands: list[list[tuple[str, bool]]] = [[]]
+    at, text = 0, text.strip(" \t")
+    while at < len(text):
+        word = _WORD.match(text, at)
+        if word is None:
+            return None
+        at = word.end()
+        if word["and"]:
+            commands.append([])
+        elif word["plain"] is not None:
+            commands[-1].append((word["plain"], False))
+        else:
+            commands[-1].append((word["single"] if word["single"] is not None else word["double"], True))
+    return commands
+
+
+@dataclass(slots=True)
+class _Options:
+    requirements: list[str] = field(default_factory=list)
+    is_alone: bool = False
+    index: str = ""
+    more_indexes: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
+
+
+def _install(words: Sequence[tuple[str, bool]]) -> Install | None:
+    plain = [text for text, _ in words]
+    if plain[:1] == [_NO_CHECK]:
+        plain, words = plain[1:], words[1:]
+    head = next((len(pip) for pip in _PIP if tuple(plain[: len(pip)]) == pip), 0)
+    if not head or any(is_quoted for _, is_quoted in words[:head]):
+        return None
+    options, rest = _Options(), iter(plain[head:])
+    for word in rest:
+        if not _take(options, word, rest):
+            return None
+    if not options.requirements or (options.more_indexes and not options.index):
+        return None
+    indexes = (options.index, *options.more_indexes) if options.index else ()
+    return Install(tuple(options.requirements), options.is_alone, indexes, tuple(options.hosts))
+
+
+def _take(options: _Options, word: str, rest: Iterator[str]) -> bool:
+    """Take one argument of pip's. False: it is none that is known."""
+    if word in _QUIET:
+        return True
+    if word == "--no-deps":
+        options.is_alone = True
+        return True
+    if word in ("--index-url", "-i", "--extra-index-url", "--trusted-host"):
+        value = next(rest, "")
+        if word == "--trusted-host":
+            options.hosts.append(value)
+        elif word == "--extra-index-url":
+            options.more_indexes.append(value)
+        else:
+            options.index = value
+        return bool(value) and not value.startswith("-")
+    options.requirements.append(word)
+    return is_requirement(word)
+
+
+def _direct(argv: Sequence[str]) -> Direct | None:
+    if len(argv) < 4 or argv[0] not in ("sh", "/bin/sh") or argv[1] != "-ec":
+        return None
+    program = _PROGRAM.fullmatch(argv[2].strip())
+    if program is None:
+        return None
+    python = ("python3", "-m", program["module"], "--component_module_path", FILE, *argv[4:])
+    env = {"_KFP_RUNTIME": "true"} if program["runtime"] else {}
+    return Direct(python, env, file_name="ephemeral_component.py", file_text=argv[3])
