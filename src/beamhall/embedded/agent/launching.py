@@ -166,6 +166,7 @@ def container_spec(
         stdin=bool(container.get("stdin")),
         tty=bool(container.get("tty")),
         cgroups=ground.limits.groups_of(pod, container, attempt),
+        niceness=ground.limits.niceness_of(pod),
     )
 
 

@@ -48,6 +48,16 @@ def amounts_of(container: Mapping[str, Any]) -> Amounts:
     )
 
 
+def asks_for_nothing(pod: ReadOnlyObject) -> bool:
+    """Tell whether no container of a Pod asks for processors or memory, nor is limited in them (``BestEffort``)."""
+    for container in (*containers(pod), *init_containers(pod)):
+        resources = container.get("resources") or {}
+        for part in ("requests", "limits"):
+            if {"cpu", "memory"} & (resources.get(part) or {}).keys():
+                return False
+    return True
+
+
 def pod_shares(pod: ReadOnlyObject) -> int:
     """Give the weight of a Pod: of all containers that run together, or of its largest init container."""
     inits = init_containers(pod)

@@ -8,18 +8,32 @@ Source: Linux "Control Group v2" and "Memory Resource Controller" (v1); KEP-2254
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beamhall.embedded.agent.limits.amounts import PERIOD_US, Amounts, amounts_of, pod_shares, shares_of, weight_of
+from beamhall.embedded.agent.limits.amounts import (
+    PERIOD_US,
+    Amounts,
+    amounts_of,
+    asks_for_nothing,
+    pod_shares,
+    shares_of,
+    weight_of,
+)
 from beamhall.embedded.agent.limits.places import CONTROL, Hierarchy, Place, enabling
 from beamhall.embedded.agent.sandbox import Cgroup
 from beamhall.kernel.objects import ReadOnlyObject, uid_of
 
 Files = dict[str, str]
 
+NICENESS = 19
+"""Of the programs of Pods that ask for nothing: they weigh about as little as by the 2 shares that a kubelet gives."""
+
 
 def groups_of(
     place: Place, pod: ReadOnlyObject, container: Mapping[str, Any], run: int, *, cpus: float, max_pids: int
 ) -> Sequence[Cgroup]:
     """Give the control groups of one run of a container; none in a hierarchy where nothing is limited or weighed.
+
+    Entering a group takes the kernel some 10 ms, however little is in it, so a Pod that asks for nothing has none: it
+    is weighed by ``NICENESS`` instead, which costs nothing.
 
     Args:
         place: Where they are made.
@@ -29,6 +43,8 @@ def groups_of(
         cpus: Processors' worth of time that all Pods together may use.
         max_pids: Processes and threads that the Pod may have; 0: no limit.
     """
+    if asks_for_nothing(pod) and not max_pids:
+        return ()
     amounts = amounts_of(container)
     shares = pod_shares(pod)
     write = _unified_files if place.version == 2 else _legacy_files

@@ -13,8 +13,9 @@ from typing import Any
 import structlog
 
 from beamhall.embedded.agent.events import EventRecorder
+from beamhall.embedded.agent.limits.amounts import asks_for_nothing
 from beamhall.embedded.agent.limits.bounds import bounds_of
-from beamhall.embedded.agent.limits.groups import groups_of
+from beamhall.embedded.agent.limits.groups import NICENESS, groups_of
 from beamhall.embedded.agent.limits.metering import Metering
 from beamhall.embedded.agent.limits.places import Place, Refused, find_place, name_of_root, sweep
 from beamhall.embedded.agent.limits.running import Everything
@@ -52,6 +53,10 @@ class Limits:
         if self.place is None:
             return ()
         return groups_of(self.place, pod, container, run, cpus=self._cpus, max_pids=self._max_pids)
+
+    def niceness_of(self, pod: ReadOnlyObject) -> int:
+        """Give how far the programs of a Pod stand back, where others are weighed by what they ask for."""
+        return NICENESS if self.place is not None and asks_for_nothing(pod) else 0
 
     def notice(self) -> None:
         """Take in that a container was started or adopted."""

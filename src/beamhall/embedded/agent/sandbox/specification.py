@@ -135,6 +135,7 @@ class ContainerSpec:
         stdin: Whether it has a standard input that clients may write to; else it is empty.
         tty: Whether it runs in a terminal.
         cgroups: The control groups that it is to be in.
+        niceness: How far its programs stand back behind others, 0 to 19.
     """
 
     directory: Path
@@ -156,6 +157,7 @@ class ContainerSpec:
     stdin: bool = False
     tty: bool = False
     cgroups: Sequence[Cgroup] = ()
+    niceness: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,7 @@ def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
         "hostname": spec.hostname if capabilities.hostname.works else "",
         "address": spec.address if capabilities.network.works else "",
         "umask": spec.umask,
+        "niceness": spec.niceness,
         "confinement": asdict(spec.confinement),
         "log_max_bytes": spec.log_max_bytes,
         "log_max_files": spec.log_max_files,

@@ -20,6 +20,7 @@ V1 = Place(
 )
 CONTAINER = {"name": "main", "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "250m"}}}
 OPEN = {"name": "main"}
+ASKING = {"name": "main", "resources": {"requests": {"memory": "1Mi"}}}
 
 
 def written(place, container, **options):
@@ -64,8 +65,13 @@ def test_v1_a_limit_that_is_more_than_all_may_use_is_no_limit():
 
 @pytest.mark.parametrize("place", [V1, V2])
 def test_without_limits_there_are_only_weights(place):
-    (group,) = written(place, OPEN)  # and where nothing is weighed either, there is no group
+    (group,) = written(place, ASKING)  # and where nothing is weighed either, there is no group
     assert list(group[0].values())[-1] == ({"cpu.shares": "2"} if place is V1 else {"cpu.weight": "1"})
+
+
+@pytest.mark.parametrize("place", [V1, V2])
+def test_a_pod_that_asks_for_nothing_has_no_group(place):
+    assert list(written(place, OPEN)) == []
 
 
 @pytest.mark.parametrize(("place", "pod"), [(V1, "/p/b/u"), (V2, "/cg/b/u")])

@@ -68,6 +68,13 @@ async def test_only_the_environment_that_was_given_is_seen(sandboxes, spec):
     )
 
 
+@pytest.mark.parametrize("niceness", [0, 19])
+async def test_a_program_stands_back_as_far_as_it_is_told(sandboxes, spec, niceness):
+    sandbox = await sandboxes.launch(spec(PYTHON, "-c", "import os; print(os.nice(0))", niceness=niceness))
+    await sandbox.wait()
+    assert int(text_of(sandbox.log_path)) == max(niceness, os.nice(0))
+
+
 async def test_working_directory_umask_and_descriptors_are_fresh(sandboxes, spec, tmp_path):
     sandbox = await sandboxes.launch(
         spec("sh", "-c", "pwd; umask; ls /proc/self/fd | wc -l; cat; grep SigIgn /proc/self/status", umask=0o077)
