@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgresql import Server, is_installed, running_server
 from tests.service import ServiceProcess
 
 
@@ -35,3 +36,12 @@ def service(make_service: Callable[..., ServiceProcess]) -> ServiceProcess:
     service = make_service()
     service.start()
     return service
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """Give a PostgreSQL server of the tests' own, where one is installed."""
+    if not is_installed():
+        pytest.skip("PostgreSQL is not installed")
+    with running_server() as server:
+        yield server

@@ -1,0 +1,1 @@
+"""One module a revision, the first one first. They never change once they were released."""
