@@ -1,6 +1,7 @@
 """Filters, orders and pages of the history, in both databases, against lists that Python filters and sorts."""
 
 import asyncio
+import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ SECOND = 1_000_000
 # Few values, so that they meet; letters whose order or case depends on who looks; what LIKE gives a meaning.
 TEXTS = ("", "a", "A", "b", "Z", "ab", "aB_", "a%b", "a/b", "é", "É", "zé", "ſ", "\U0001f600", "ｚ", "a'b", 'a"b', " a")
 MOMENTS = (0, 1, SECOND - 1, SECOND, SECOND + 1, 2 * SECOND, 90 * SECOND + 5)
+CONTAINS: Operation = "contains"
 texts = st.sampled_from(TEXTS)
 moments = st.sampled_from(MOMENTS)
 numbers = st.integers(-2, 2)
@@ -132,6 +134,33 @@ def test_pages_are_the_filtered_and_sorted_list(
     assert [row for page in pages for row in page.rows] == expected
     assert {page.total for page in pages} == {len(expected)}
     assert [len(page.rows) for page in pages[:-1]] == [size] * (len(pages) - 1)
+
+
+def _all_conditions() -> Iterator[Where]:
+    compared: Sequence[Operation] = ("=", "!=", ">", ">=", "<", "<=")
+    for operation in (*compared, CONTAINS):
+        for text in TEXTS:
+            yield Where("display_name", operation, text)
+            yield Where("tags.k", operation, text)
+    for operation in compared:
+        for moment in MOMENTS:
+            yield Where("created_at", operation, moment)
+
+
+def test_every_operation_compares_every_value_as_python_does(database: Any) -> None:
+    history, wait = database
+    rows = [
+        Pipeline(
+            id=f"{number:03}", namespace="a", name=str(number), display_name=text, created_at=moment, tags={"k": text}
+        )
+        for number, (text, moment) in enumerate(itertools.product(TEXTS, MOMENTS))
+    ]
+    wait(_fill(history, Pipeline, rows))
+    wheres = list(_all_conditions())
+    by_id = Order("id")
+    found = wait(history.read(lambda tx: [tx.find(Pipeline, where, order=by_id) for where in wheres]))
+    for where, each in zip(wheres, found, strict=True):
+        assert [row.id for row in each] == [row.id for row in rows if meets(row, where)], where
 
 
 @settings(deadline=None, max_examples=60)
