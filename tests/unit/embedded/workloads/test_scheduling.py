@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from beamhall.embedded.workloads.scheduling import plan_scheduling
-from beamhall.embedded.workloads.scheduling.planner import RETELL_S
+from beamhall.embedded.workloads.scheduling.planner import RETELL_EACH_S, RETELL_S, RETELLS
 from beamhall.kernel.kinds import NODE, POD, Kind
 from beamhall.kernel.objects import Object
-from beamhall.kernel.plan import Bind, Emit, Plan
+from beamhall.kernel.plan import Bind, Emit, Patch, Plan
 from tests.planning import World, said
 from tests.unit.embedded.workloads.cluster import node, pod, pod_group
 
@@ -141,6 +141,18 @@ def test_figures_alone_do_not_rewrite_a_message() -> None:
     world.advance(RETELL_S)
     schedule(world)
     assert "can never start here" in reason(world)
+
+
+def test_not_all_of_many_that_wait_are_told_another_reason_at_once() -> None:
+    n_pods = RETELLS + 10
+    world = World(node(cpu="2"), *(pod(f"p{number}", cpu="4") for number in range(n_pods)))
+    assert len([action for action in schedule(world).actions if isinstance(action, Patch)]) == n_pods
+    world.list(NODE)[0]["spec"]["unschedulable"] = True
+    world.advance(n_pods * RETELL_EACH_S)
+    plan = schedule(world)
+    assert len([action for action in plan.actions if isinstance(action, Patch)]) == RETELLS
+    assert plan.again_after_s == RETELL_S
+    assert len([action for action in schedule(world).actions if isinstance(action, Patch)]) == 10
 
 
 def test_priority_then_age() -> None:

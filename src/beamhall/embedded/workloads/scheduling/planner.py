@@ -42,6 +42,9 @@ RETELL_S = 5.0
 RETELL_EACH_S = 0.01
 """A Pod that waits is told another reason at most once in so long, longer the more of them wait: each is a write."""
 
+RETELLS = 1_000
+"""Pods that a pass tells another reason, at most: telling thousands must not keep the next from being placed."""
+
 TRIALS = 16
 """Units for which a pass looks for Pods to stop: each is a search over all nodes."""
 
@@ -127,6 +130,7 @@ def plan_scheduling(_: ReadOnlyObject, view: View) -> Plan:
 def _tell(run: Pass, retell_s: float) -> None:
     """Tell the Pods that wait why, those that were told something else not too soon again."""
     now = run.view.now
+    n_retold = 0
     for refused, reason in run.refusals:
         for pod in refused:
             message = reason(pod)
@@ -134,7 +138,10 @@ def _tell(run: Pass, retell_s: float) -> None:
                 continue
             if (rest_s := writing.rest_s(pod, now, retell_s)) > 0:
                 run.again_s.append(rest_s)
+            elif writing.is_told_anything(pod) and n_retold >= RETELLS:
+                run.again_s.append(RETELL_S)
             else:
+                n_retold += writing.is_told_anything(pod)
                 run.actions += writing.refuse(pod, message, now)
 
 

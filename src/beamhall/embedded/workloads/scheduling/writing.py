@@ -36,6 +36,11 @@ def is_told(pod: ReadOnlyObject, message: str, nominated: str = "") -> bool:
     return without_figures(str(before.get("message"))) == without_figures(message)
 
 
+def is_told_anything(pod: ReadOnlyObject) -> bool:
+    """Tell whether a Pod has been told some reason why it waits."""
+    return find_condition(conditions_of(pod), "PodScheduled") is not None
+
+
 def refuse(pod: ReadOnlyObject, message: str, now: datetime, nominated: str = "") -> Sequence[Action]:
     """Tell a Pod why it waits, and which node is being made free for it.
 
