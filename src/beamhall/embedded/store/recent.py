@@ -12,7 +12,9 @@ Key = tuple[str, str, str]
 Row = tuple[int, bytes]
 """Revision and encoded object."""
 
-LIMIT_BYTES = 16 * 1024 * 1024
+LIMIT_BYTES = 48 * 1024 * 1024
+"""Room for 10,000 Pods of 2 KB, their Events, and as much again written meanwhile: what is taken in turn and does not
+fit is found in the database each time."""
 
 
 class Recent:
