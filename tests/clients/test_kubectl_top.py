@@ -88,8 +88,8 @@ def test_top_shows_what_runs_and_describe_what_was_killed(ready: ServiceProcess)
     assert kubectl("get", "pod", "hungry", "--no-headers").split()[2] == "OOMKilled"
     events = wait_for("the event", lambda: kubectl("events", "--for", "pod/hungry", "--types=Warning"))
     assert "needed more memory than its limit of 64Mi" in events
-    missing = kubectl("top", "pod", "hungry", check=False)
-    assert 'podmetrics.metrics.k8s.io "default/hungry" not found' in missing
+    gone = 'podmetrics.metrics.k8s.io "default/hungry" not found'
+    wait_for("its usage to be forgotten", lambda: gone in kubectl("top", "pod", "hungry", check=False))
 
     headers = {"authorization": f"Bearer {ready.token}"}
     metrics = httpx2.get(f"{ready.url}/metrics", headers=headers, trust_env=False).text
