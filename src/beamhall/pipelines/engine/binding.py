@@ -145,7 +145,8 @@ def _parameters(around: Surroundings, task: TaskShape) -> dict[str, Json]:
         if value is not None:
             found[name] = value
     if task.templates:
-        found |= {name: fill_constant(found[name], found) for name in task.templates}
+        job = {**around.options.job, "pipeline_task_name": task.name}
+        found |= {name: fill_constant(found[name], found, job) for name in task.templates}
     return found
 
 
@@ -193,7 +194,7 @@ def _final_status(around: Surroundings, source: TaskFinalStatus) -> Json:
         error = {"code": code, "message": around.error_of(slot)}
     return {
         "state": spelt.get(state, str(state)) if state is not None else "",
-        "pipelineJobResourceName": around.options.job_resource_name,
+        "pipelineJobResourceName": around.options.job.get("pipeline_job_resource_name", ""),
         "pipelineTaskName": source.producer_task,
         "error": error,
     }

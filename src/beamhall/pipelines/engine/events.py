@@ -1,5 +1,7 @@
 """What the machine is told: events, stored rows, options. Read on in ``machine``."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from beamhall.pipelines.engine.decisions import State
@@ -54,14 +56,13 @@ class Options(msgspec.Struct, frozen=True):
         fail_fast: After a failure, a DAG starts no new tasks but those that run whatever happened (as KFP's backend).
         final_status_state: What a final status calls success: ``SUCCEEDED`` (the documentation) or ``COMPLETE`` (the
             state that KFP's backend gives).
-        job_name: What ``{{$.pipeline_job_name}}`` means; final statuses hold the resource name.
-        job_resource_name: What ``{{$.pipeline_job_resource_name}}`` means.
+        job: What placeholders of the job mean in constants, by field (``spec.placeholders.JOB_FIELDS``). Those that
+            are absent stay, for the step to fill in. Final statuses hold ``pipeline_job_resource_name``.
         loop_window: How many iterations of loops are alive at most, nested ones together, at least 1; a loop inside a
             loop has always 1.
     """
 
     fail_fast: bool = True
     final_status_state: str = "SUCCEEDED"
-    job_name: str = ""
-    job_resource_name: str = ""
+    job: Mapping[str, str] = msgspec.field(default_factory=dict)
     loop_window: int = 256

@@ -32,6 +32,8 @@ JOB_FIELDS = (
 
 WORKSPACE_PATH = "/kfp-workspace"
 
+_NO_JOB: Mapping[str, str] = {}
+
 _PLACEHOLDER = re.compile(r"""\{\{\$((?:\.[A-Za-z_]+|\['[^']*'\]|\["[^"]*"\]|\[[0-9]{1,3}\])*)\}\}""")
 _PIECE = re.compile(r"""\.([A-Za-z_]+)|\['([^']*)'\]|\["([^"]*)"\]|\[([0-9]+)\]""")
 _STRUCT = re.compile(r"""\s*\{\s*"(?:Concat|IfPresent)"\s*:""")
@@ -101,10 +103,15 @@ def fill_value(value: Json, context: Context) -> Json:
     return _replaced(value, lambda pieces: _value_of(pieces, context))
 
 
-def fill_constant(value: Json, parameters: Mapping[str, Json]) -> Json:
-    """Replace, in a constant of a task, what comes from other parameters of the task; other placeholders stay."""
+def fill_constant(value: Json, parameters: Mapping[str, Json], job: Mapping[str, str] = _NO_JOB) -> Json:
+    """Replace, in a constant of a task, what comes from other parameters of the task, and job fields that are given.
+
+    Other placeholders stay.
+    """
 
     def value_of(pieces: _Pieces) -> str | None:
+        if len(pieces) == 1:
+            return job.get(pieces[0])
         is_parameter = len(pieces) == 3 and pieces[:2] == ("inputs", "parameters")
         return text_of(parameters.get(pieces[2])) if is_parameter else None
 
