@@ -31,7 +31,7 @@ from beamhall.embedded.agent.sandbox.zygotes import WarmPool, Zygote, ZygoteFail
 
 _log = structlog.get_logger(__name__)
 _START_LIMIT_S = 30.0
-_WARM_LIMIT = 4
+_WARM_LIMIT = 8
 
 
 class Sandboxes:
