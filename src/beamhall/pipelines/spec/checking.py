@@ -22,9 +22,6 @@ from beamhall.pipelines.spec.sources import Json
 from beamhall.pipelines.spec.types import TypeMismatch, conform, literal_problem, normal
 from beamhall.pipelines.spec.wiring import Surroundings, check_outputs, check_task
 
-MAX_TASKS = 20_000
-"""How many tasks the DAGs of a specification may have together; loops over many items have no such limit."""
-
 MAX_INSTANCES = 100_000
 """How many tasks a run may have when each sub-DAG is counted as often as it is used; iterations of loops are not."""
 
@@ -48,10 +45,6 @@ def checked_pipeline(documents: Json) -> Pipeline:
 def problems(pipeline: Pipeline) -> Sequence[Cause]:
     """Say what is wrong with a pipeline as a whole; at most ``fields.MAX_PROBLEMS`` are told."""
     findings = Findings()
-    n_tasks = sum(len(dag.tasks) for _, _, dag in pipeline.dags())
-    if n_tasks > MAX_TASKS:
-        findings.wrong("root.dag.tasks", f"there are {n_tasks} tasks; a specification may have {MAX_TASKS}: use a loop")
-        return findings.problems
     _check_root(pipeline, findings)
     for name, component in pipeline.spec.components.items():
         _check_component(f"components[{name!r}]", component, pipeline, findings)

@@ -16,6 +16,9 @@ from beamhall.pipelines.spec.sources import Json
 
 SCHEMA_VERSION = "2.1.0"
 
+MAX_TASKS = 20_000
+"""How many tasks the DAGs of a specification may have together; loops over many items have no such limit."""
+
 _TOLD = 5
 _PAIR = {"pipeline_spec": 0, "pipelineSpec": 0, "platform_spec": 1, "platformSpec": 1}
 _JOB = frozenset({"name", "displayName", "display_name", "labels", "runtimeConfig", "runtime_config"})
@@ -48,6 +51,7 @@ def read_pipeline(documents: Json) -> Pipeline:
         BadSpecification: Something is wrong; every cause names the path of a field.
     """
     spec_document, platform_document = _parted(documents)
+    _limit_tasks(spec_document)
     findings = Findings()
     spec = read_part(PipelineSpec, spec_document, "", findings)
     _check_version(spec.schema_version, findings)
@@ -101,6 +105,18 @@ def _mapping(document: Json) -> Mapping[str, Any]:
 
 def _refuse(path: str, message: str) -> NoReturn:
     raise BadSpecification([Cause("FieldValueInvalid", message, path)])
+
+
+def _limit_tasks(document: Mapping[str, Any]) -> None:
+    """Count the tasks before anything is built of them."""
+    components = document.get("components")
+    n_tasks = 0
+    for one in (document.get("root"), *(components.values() if isinstance(components, Mapping) else ())):
+        dag = one.get("dag") if isinstance(one, Mapping) else None
+        tasks = dag.get("tasks") if isinstance(dag, Mapping) else None
+        n_tasks += len(tasks) if isinstance(tasks, Mapping) else 0
+    if n_tasks > MAX_TASKS:
+        _refuse("root.dag.tasks", f"there are {n_tasks} tasks; a specification may have {MAX_TASKS}: use a loop")
 
 
 def _check_version(version: str, findings: Findings) -> None:

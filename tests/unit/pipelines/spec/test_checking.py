@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from beamhall.pipelines.spec.checking import MAX_INSTANCES, MAX_TASKS, checked_pipeline
+from beamhall.pipelines.spec.checking import MAX_INSTANCES, checked_pipeline
 from beamhall.pipelines.spec.fields import MAX_PROBLEMS
-from beamhall.pipelines.spec.reading import BadSpecification
+from beamhall.pipelines.spec.reading import MAX_TASKS, BadSpecification
 from tests.unit.pipelines.specs import put, spec, spec_of, task
 
 
