@@ -23,9 +23,9 @@ class Planner:
         kind: The primary kind: each of its objects is a key to plan.
         plan: The pure function from an object and a view to a plan. A singleton ignores the object.
         watches: Further kinds that the view must hold; a change of one plans its controller's key (singleton: the key).
-        reads: Further kinds that the view must hold, of which no change plans anything.
         singleton: One key for everything, planned whenever any object of ``kind`` or ``watches`` changes.
         concerns: Further keys that a change of an object of ``watches`` plans, beside that of its controller.
+        rest_s: Once a key was planned, it rests for so many seconds: what changes meanwhile is planned together.
     """
 
     name: str
@@ -34,4 +34,4 @@ class Planner:
     watches: tuple[Kind, ...] = ()
     singleton: bool = False
     concerns: Concerns | None = None
-    reads: tuple[Kind, ...] = ()
+    rest_s: float = 0.0

@@ -39,7 +39,7 @@ class Controller:
         watches: Further kinds in the view.
         singleton: There is one key, and every change of any of its kinds concerns it.
         concerns: Further keys that a change of a watched object concerns.
-        reads: Further kinds in the view, whose changes concern nobody.
+        rest_s: Once a key was planned, it rests for so many seconds.
     """
 
     name: str
@@ -48,24 +48,19 @@ class Controller:
     watches: Sequence[Watch] = field(default=())
     singleton: bool = False
     concerns: Concerns | None = None
-    reads: Sequence[Kind] = ()
+    rest_s: float = 0.0
 
     @classmethod
     def of(cls, planner: Planner) -> "Controller":
         """Make the controller of a planner, its watches mapped to controllers."""
         watches = tuple(Watch(kind) for kind in planner.watches)
         return cls(
-            planner.name, planner.kind, planner.plan, watches, planner.singleton, planner.concerns, planner.reads
+            planner.name, planner.kind, planner.plan, watches, planner.singleton, planner.concerns, planner.rest_s
         )
 
     @property
     def kinds(self) -> frozenset[Kind]:
         """All kinds of its view."""
-        return self.followed | frozenset(self.reads)
-
-    @property
-    def followed(self) -> frozenset[Kind]:
-        """The kinds whose changes may concern it."""
         return frozenset({self.kind, *(watch.kind for watch in self.watches)})
 
     @property

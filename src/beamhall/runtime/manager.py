@@ -92,7 +92,7 @@ class Manager:
     async def _follow(self, kind: Kind) -> None:
         """Keep one kind's view, and queue the keys that its changes concern."""
         cache = self.views.caches[kind]
-        concerned = [worker for worker in self._workers if kind in worker.controller.followed]
+        concerned = [worker for worker in self._workers if kind in worker.controller.kinds]
         pace = self._pace or Pace(on_retry=partial(_note_retry, kind))
         async with aclosing(reflect(self._client, kind, pace=pace)) as changes:
             async for change in changes:

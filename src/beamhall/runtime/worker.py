@@ -83,8 +83,8 @@ class Worker:
             taken_s = self._shared.clock.monotonic() - began_s
             if plan is not None:
                 await self._carry_out(key, obj, plan)
-            if taken_s > RESTLESS_S:
-                await asyncio.sleep(taken_s if plan is not None and plan.actions else IDLE_REST * taken_s)
+            if (rest_s := max(self.controller.rest_s, _rest_s(plan, taken_s))) > 0:
+                await asyncio.sleep(rest_s)
         except Exception as err:  # noqa: BLE001  the runtime's loop: a defect in one plan must not stop the others
             self._note_defect(key, "", err)
         finally:
@@ -168,3 +168,10 @@ class Worker:
         if failures >= FAILURES_UNTIL_STUCK:
             outcome = f"failed {failures} times in a row with a defect of Beamhall: {type(err).__name__}: {err}"
             self._shared.story.tell(key, name, why="the planner failed; it is tried again", outcome=outcome)
+
+
+def _rest_s(plan: Plan | None, taken_s: float) -> float:
+    """Give how long a key rests whose planning took so long."""
+    if taken_s <= RESTLESS_S:
+        return 0.0
+    return taken_s if plan is not None and plan.actions else IDLE_REST * taken_s

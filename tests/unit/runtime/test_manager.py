@@ -254,23 +254,26 @@ async def test_a_singleton_is_planned_once_for_many_changes_and_at_the_start() -
 
 
 @virtually
-async def test_what_is_only_read_plans_nothing() -> None:
+async def test_a_key_that_rests_is_planned_once_for_what_changes_meanwhile() -> None:
     cluster = ModelCluster()
+    times: list[float] = []
     seen: list[int] = []
 
     def plan(_: ReadOnlyObject, view: View) -> Plan:
+        times.append(view.now.timestamp())
         seen.append(len(view.list(POD)))
         return Plan()
 
-    single = replace(CREWS, name="single", plan=plan, singleton=True, watches=(), concerns=None, reads=(POD,))
+    single = replace(CREWS, name="single", plan=plan, singleton=True, rest_s=10.0)
     async with running(cluster, [Controller.of(single)]):
         await settle()
-        await cluster.create(POD, {"metadata": {"name": "p", "namespace": "a"}})
-        await settle()
-        assert seen == [0]
-        await cluster.create(CREW, crew("c", 1))
-        await settle()
-        assert seen[1:] == [1]
+        for number in range(5):
+            await cluster.create(POD, {"metadata": {"name": f"p{number}", "namespace": "a"}})
+            await asyncio.sleep(1)
+        assert seen == [0, 1], "it had rested before the first"
+        await asyncio.sleep(100)
+    assert seen == [0, 1, 5]
+    assert round(times[2] - times[1]) == 10
 
 
 @virtually

@@ -12,14 +12,14 @@ from beamhall.kernel.plan import Plan, View
 QUARANTINE_S = 40.0
 """So old a Pod must be: its node may be on its way."""
 
-EVERY_S = 20.0
-"""What is bound to a node that is gone already is found by looking so often, not at each change of any Pod."""
+REST_S = 20.0
+"""Pods are looked through at most this often, not at each change of one: nobody waits for the end of an orphan."""
 
 
 def plan_orphans(_: ReadOnlyObject, view: View) -> Plan:
     """Delete the Pods on nodes that do not exist."""
     orphans: list[ReadOnlyObject] = []
-    again_s = [EVERY_S]
+    again_s: list[float] = []
     nodes = {str(metadata_of(node).get("name")) for node in view.list(NODE)}
     for pod in view.list(POD):
         node = (pod.get("spec") or {}).get("nodeName")
@@ -34,4 +34,4 @@ def plan_orphans(_: ReadOnlyObject, view: View) -> Plan:
     running = [pod for pod in orphans if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")]
     told = [announce(pod, "DeletionByPodGC", "PodGC: node no longer exists", view.now) for pod in running]
     actions = [*told, *stop(orphans, grace_period_s=0)]
-    return Plan(actions, min(again_s), f"{len(orphans)} Pods are on nodes that are gone")
+    return Plan(actions, min(again_s, default=None), f"{len(orphans)} Pods are on nodes that are gone")

@@ -13,6 +13,9 @@ from beamhall.kernel.kinds import POD, POD_GROUP
 from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, key_of, name_of, namespace_of, uid_of
 from beamhall.kernel.plan import Action, Patch, Plan, View
 
+REST_S = 1.0
+"""All groups are brought up to date at most this often: their Pods change one by one, and each is a look at all."""
+
 
 @dataclass(slots=True)
 class _Tally:

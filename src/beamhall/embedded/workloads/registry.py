@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from beamhall.embedded.workloads import orphans, pod_groups
 from beamhall.embedded.workloads.accounts import plan_namespace_accounts
 from beamhall.embedded.workloads.aggregation import plan_aggregation
 from beamhall.embedded.workloads.claim_protection import plan_protection, used_claims
@@ -49,9 +50,9 @@ def workload_planners(own_node: str = "") -> Sequence[Planner]:
         Planner("scheduler", POD, plan_scheduling, watches=(NODE, POD_GROUP, NAMESPACE), singleton=True),
         Planner("role-aggregation", CLUSTER_ROLE, plan_aggregation, singleton=True),
         Planner("evictions", NODE, plan_evictions, watches=(POD,), singleton=True),
-        Planner("orphans", NODE, plan_orphans, reads=(POD,), singleton=True),
+        Planner("orphans", NODE, plan_orphans, watches=(POD,), singleton=True, rest_s=orphans.REST_S),
         Planner("lost-nodes", NODE, lambda _, view: plan_lost_nodes(view, own_node), watches=(LEASE,), singleton=True),
-        Planner("pod-groups", POD_GROUP, plan_pod_groups, watches=(POD,), singleton=True),
+        Planner("pod-groups", POD_GROUP, plan_pod_groups, watches=(POD,), singleton=True, rest_s=pod_groups.REST_S),
         Planner("job", JOB, plan_job, watches=(POD,)),
         Planner("cronjob", CRON_JOB, plan_cron_job, watches=(JOB,)),
         Planner("replicaset", REPLICA_SET, plan_replica_set, watches=(POD,), concerns=selected_by(REPLICA_SET)),

@@ -7,7 +7,7 @@ import pytest
 
 from beamhall.embedded.workloads.evictions import TROUBLE_STAY_S, plan_evictions
 from beamhall.embedded.workloads.lost_nodes import plan_lost_nodes
-from beamhall.embedded.workloads.orphans import EVERY_S, QUARANTINE_S, plan_orphans
+from beamhall.embedded.workloads.orphans import QUARANTINE_S, plan_orphans
 from beamhall.kernel.clock import format_micro_time
 from beamhall.kernel.kinds import LEASE, NODE, POD
 from beamhall.kernel.objects import Object, is_being_deleted
@@ -126,7 +126,7 @@ def test_pods_on_nodes_that_are_gone_go_too() -> None:
         node(), pod("here", on="n"), pod("lost", on="gone"), pod("done", on="gone", phase="Failed"), pod("free")
     )
     plan = plan_orphans({}, world)
-    assert (plan.actions, plan.again_after_s) == ([], EVERY_S)
+    assert (plan.actions, plan.again_after_s) == ([], QUARANTINE_S)
     world.advance(QUARANTINE_S)
     plan = plan_orphans({}, world)
     assert sorted(deleted(plan, POD)) == ["done", "lost"]
