@@ -35,7 +35,7 @@ class OpenedDatabase:
         try:
             with self._reading.begin() as connection:
                 return do(SqlReading(connection))
-        except SQLAlchemyError as err:
+        except (SQLAlchemyError, OverflowError, UnicodeEncodeError) as err:
             raise api_error(err) from err
 
     def submit(self, do: Callable[[Writing], Any]) -> Change:

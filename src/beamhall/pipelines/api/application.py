@@ -1,0 +1,28 @@
+"""The ASGI application of the API, at ``/apis/v2beta1`` and, for Kubeflow's dashboard, below ``/pipeline``."""
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from beamhall.kernel.errors import ApiError, UserError
+from beamhall.pipelines.api.access import Access
+from beamhall.pipelines.api.errors import no_such_method, no_such_path, refuse
+from beamhall.pipelines.api.experiments import Experiments
+from beamhall.pipelines.api.messages import reply
+
+PREFIXES = ("/apis/v2beta1", "/pipeline/apis/v2beta1")
+
+
+def kfp_application(access: Access) -> ASGIApp:
+    """Make the application; who calls is authenticated before it."""
+    routes = [Route("/healthz", _healthz), *Experiments(access).routes()]
+    return Starlette(
+        routes=[Mount(prefix, routes=routes) for prefix in PREFIXES],
+        exception_handlers={ApiError: refuse, UserError: refuse, 404: no_such_path, 405: no_such_method},
+    )
+
+
+async def _healthz(_: Request) -> Response:
+    return reply({"pipeline_store": "database"})
