@@ -148,3 +148,10 @@ def test_too_many_values_are_refused_before_they_are_built(monkeypatch: pytest.M
     assert len(documents_of(b"[" + b"1," * 900 + b"]")[0]) == 900
     with pytest.raises(TooLarge, match="more than 1000 values"):
         documents_of(b"[" + b"1," * 1001 + b"]")
+
+
+def test_no_more_of_an_archive_is_decompressed_than_may_be() -> None:
+    file = io.BytesIO(b"0" * 1000)
+    with pytest.raises(TooLarge):
+        packages._limited(file, 10)
+    assert file.tell() == 11

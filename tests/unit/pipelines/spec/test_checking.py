@@ -192,6 +192,13 @@ def test_types_between_tasks(kind: str, wanted: str, is_wrong: bool) -> None:
         assert expected[field] in words
 
 
+def test_the_output_of_a_loop_is_a_list_of_what_its_task_gives() -> None:
+    loop = task(parameterIterator={"itemInput": "n", "items": {"raw": "[1]"}})
+    document = spec_of({"a": loop, "b": task(inputs=given(n=output("a")))})
+    put(document, "components/comp-a/inputDefinitions/parameters/n", {"parameterType": "LIST"})
+    assert problems_of(document) == {}
+
+
 def test_tasks_that_wait_for_each_other() -> None:
     tasks = {
         "a": task(inputs=given(n=output("c"))),
