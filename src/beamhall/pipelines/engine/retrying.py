@@ -75,8 +75,7 @@ class _Walk:
         if row.state is State.SUCCEEDED:
             return False
         self.stale.append(path)
-        if row.state is not State.SKIPPED:
-            self._look_into(path, task)
+        self._look_into(path, task)
         return True
 
     def _look_into(self, path: str, task: TaskShape) -> None:

@@ -158,7 +158,7 @@ def test_cancel_stops_what_runs_and_then_runs_exit_tasks() -> None:
     run.cancel()
     run.cancel()
     assert run.stopped == ["/exit-handler-1/t"]
-    assert run.rows[""].state is State.CANCELING
+    assert [note.state for note in run.notes if not note.path] == [State.RUNNING, State.CANCELING]
     run.stop_stopped()
     assert list(run.pending) == ["/exit/s"]
     run.to_end()
@@ -167,6 +167,14 @@ def test_cancel_stops_what_runs_and_then_runs_exit_tasks() -> None:
         "/exit": "SUCCEEDED", "/exit/s": "SUCCEEDED", "/exit/v": "SUCCEEDED", "/waits": "CANCELED",
         "/ignores": "CANCELED",
     }  # fmt: skip
+
+
+def test_whoever_asks_how_a_task_ended_is_told_that_it_was_canceled() -> None:
+    run = play({"a": task(), "told": anyway(task(status={"status": "a"}))})
+    run.cancel()
+    run.to_end()
+    status = run.inputs["/told"].parameters["status"]
+    assert (status["state"], status["error"]) == ("CANCELLED", {"code": 1, "message": "stopped"})
 
 
 def test_policies_of_retries_are_handed_down_to_tasks_without_their_own() -> None:

@@ -35,6 +35,13 @@ def test_items_come_from_outputs_as_lists_or_as_their_text(items: Any) -> None:
     assert [inputs.parameters["x"] for path, inputs in run.inputs.items() if "loop" in path] == ["5", "6"]
 
 
+def test_the_list_itself_is_no_input_of_an_iteration() -> None:
+    inputs = leaf(items="LIST")["inputDefinitions"]
+    run = play({"a": task(), "loop": loop(("a", "xs"))}, body={**BODY, "inputDefinitions": inputs})
+    run.finish("/a", ok("/a", xs="[5, 6]"))
+    assert run.started[1:] == ["/loop[0]/t", "/loop[1]/t"]
+
+
 @pytest.mark.parametrize("items", ["no list", {"k": 1}, 3])
 def test_what_is_no_list_fails_the_loop(items: Any) -> None:
     run = play({"a": task(), "loop": loop(("a", "xs"))}, body=BODY)
@@ -107,6 +114,13 @@ def test_one_failed_iteration_fails_the_loop_and_the_others_go_on(fail_fast: boo
     assert run.states()["/loop[2]"] == "SUCCEEDED"
     assert run.end is not None
     assert (run.end.state, run.end.error) == (State.FAILED, "/loop[0]/t: boom")
+
+
+def test_of_several_failed_iterations_the_first_is_told() -> None:
+    run = play({"loop": loop("[1, 2, 3]")}, body=BODY)
+    for number in (1, 0, 2):
+        run.fail(f"/loop[{number}]/t")
+    assert run.rows["/loop"].error == "/loop[0]/t: boom"
 
 
 def test_an_item_of_the_wrong_type_fails_its_iteration() -> None:
