@@ -303,7 +303,7 @@ def _iterations(
         source = over.items.input_parameter
         if source and source not in parameters:
             raise _Wrong(source)
-        items = items_of(parameters.pop(source) if source else over.items.raw)
+        items = items_of(parameters[source] if source else over.items.raw)
         shared = {key: value for key, value in declared.parameters.items() if key not in (over.item_input, source)}
         parameters.pop(over.item_input, None)
         bound = component_inputs(msgspec.structs.replace(declared, parameters=shared), parameters)

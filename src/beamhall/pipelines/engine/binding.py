@@ -117,7 +117,7 @@ def root_inputs(component: Component, given: Mapping[str, Json]) -> Inputs:
 
 
 def _bind_loop(task: TaskShape, parameters: dict[str, Json], artifacts: dict[str, Sequence[ArtifactRef]]) -> Bound:
-    """Bind what all iterations share. The items, and the list they are in, are no inputs of an iteration by type."""
+    """Bind what all iterations share; they may read the list of the items too (an inner loop), whatever its type."""
     definitions = task.component.input_definitions
     if (over := task.task.parameter_iterator) is not None:
         source = over.items.input_parameter
@@ -132,8 +132,7 @@ def _bind_loop(task: TaskShape, parameters: dict[str, Json], artifacts: dict[str
         items = artifacts.pop(over_artifacts.items.input_artifact, ())
         apart = {over_artifacts.item_input}
     declared = {name: spec for name, spec in definitions.parameters.items() if name not in apart}
-    shared = {name: value for name, value in parameters.items() if name not in apart}
-    return Bound(Inputs(component_inputs(Definitions(parameters=declared), shared), artifacts), items)
+    return Bound(Inputs(component_inputs(Definitions(parameters=declared), parameters), artifacts), items)
 
 
 def _parameters(around: Surroundings, task: TaskShape) -> dict[str, Json]:

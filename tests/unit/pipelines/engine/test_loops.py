@@ -35,7 +35,15 @@ def test_items_come_from_outputs_as_lists_or_as_their_text(items: Any) -> None:
     assert [inputs.parameters["x"] for path, inputs in run.inputs.items() if "loop" in path] == ["5", "6"]
 
 
-def test_the_list_itself_is_no_input_of_an_iteration() -> None:
+def test_an_inner_loop_may_go_over_the_same_list() -> None:
+    outer = dag({"inner": loop({"from": "items"})})
+    run = play({"a": task(), "outer": loop(("a", "xs"), "outer")}, outer=outer, body=BODY)
+    run.finish("/a", ok("/a", xs=[5, 6]))
+    found = [inputs.parameters["x"] for path, inputs in run.inputs.items() if "inner" in path]
+    assert found == ["5", "6", "5", "6"]
+
+
+def test_the_list_itself_may_be_text_whatever_type_the_iterations_declare() -> None:
     inputs = leaf(items="LIST")["inputDefinitions"]
     run = play({"a": task(), "loop": loop(("a", "xs"))}, body={**BODY, "inputDefinitions": inputs})
     run.finish("/a", ok("/a", xs="[5, 6]"))
