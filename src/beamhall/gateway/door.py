@@ -60,7 +60,10 @@ class Door:
                 api = _api_of(path)
                 self._requests.labels(api, scope.get("method", "GET"), message["status"]).inc()
                 self._seconds.labels(api).observe(time.perf_counter() - started)
-                MutableHeaders(scope=message).update(_SECURITY_HEADERS)
+                answer_headers = MutableHeaders(scope=message)
+                answer_headers.update(_SECURITY_HEADERS)
+                if scope["type"] == "websocket":  # the server closes it: a client must not use it again
+                    answer_headers["connection"] = "close"
             await send(message)
 
         headers = Headers(scope=scope)

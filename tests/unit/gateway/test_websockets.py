@@ -97,6 +97,7 @@ async def test_what_may_not_pass_is_refused_with_a_status(
         answer = await clients[0].get(path, headers=upgrade_headers() | headers)
         assert answer.status_code == code
         assert answer.json()["reason"] == reason
+        assert answer.headers["connection"] == "close", "the server ends it, so no client may use it again"
 
 
 async def test_a_client_that_does_not_read_stops_the_sender(
