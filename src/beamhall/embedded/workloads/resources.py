@@ -2,14 +2,14 @@
 
 Read on in ``scheduling``.
 
-Source: Kubernetes "Resource Management for Pods and Containers"; init containers count by their maximum, sidecars by
-    sum.
+Source: Kubernetes "Resource Management for Pods and Containers".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from beamhall.kernel.amounts import add, pod_total
 from beamhall.kernel.objects import ReadOnlyObject
 from beamhall.kernel.quantities import format_binary, milli, whole
 
@@ -24,17 +24,8 @@ _BYTES = ("memory", "ephemeral-storage")
 def requests_of(pod: ReadOnlyObject) -> dict[str, int]:
     """Give what a Pod asks a node for, its own place included."""
     spec: Mapping[str, Any] = pod.get("spec") or {}
-    total = add(_container_requests(container) for container in spec.get("containers") or ())
-    peak: dict[str, int] = {}
-    sidecars: dict[str, int] = {}
-    for container in spec.get("initContainers") or ():
-        asked = _container_requests(container)
-        if container.get("restartPolicy") == "Always":
-            sidecars = add((sidecars, asked))
-            asked = {}
-        peak = _maximum(peak, add((sidecars, asked)))
     overhead = {name: amount(name, text) for name, text in (spec.get("overhead") or {}).items()}
-    return add((_maximum(add((total, sidecars)), peak), overhead, {PODS: 1}))
+    return add((pod_total(pod, _container_requests), overhead, {PODS: 1}))
 
 
 def allocatable_of(node: ReadOnlyObject) -> dict[str, int]:
@@ -42,15 +33,6 @@ def allocatable_of(node: ReadOnlyObject) -> dict[str, int]:
     status: Mapping[str, Any] = node.get("status") or {}
     resources = status.get("allocatable") or status.get("capacity") or {}
     return {name: amount(name, text) for name, text in resources.items()}
-
-
-def add(amounts: Iterable[Amounts]) -> dict[str, int]:
-    """Add amounts up."""
-    total: dict[str, int] = {}
-    for one in amounts:
-        for name, value in one.items():
-            total[name] = total.get(name, 0) + value
-    return total
 
 
 def amount(resource: str, text: str | int | float) -> int:
@@ -80,7 +62,3 @@ def _container_requests(container: Mapping[str, Any]) -> dict[str, int]:
     resources: Mapping[str, Any] = container.get("resources") or {}
     asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return {name: amount(name, text) for name, text in asked.items()}
-
-
-def _maximum(one: Amounts, other: Amounts) -> dict[str, int]:
-    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}

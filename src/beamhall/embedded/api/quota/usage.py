@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from beamhall.kernel.amounts import add, pod_total
 from beamhall.kernel.kinds import (
     CONFIG_MAP,
     PERSISTENT_VOLUME_CLAIM,
@@ -81,19 +82,10 @@ def amount_of(text: Any) -> Decimal:
 
 
 def pod_totals(pod: ReadOnlyObject, field: str) -> dict[str, Decimal]:
-    """Add up the ``requests`` or ``limits`` of a Pod: containers and sidecars by sum, init containers by maximum."""
+    """Add up the ``requests`` or ``limits`` of a Pod, its overhead included."""
     spec: Mapping[str, Any] = pod.get("spec") or {}
-    total = _sum(_asked(container, field) for container in spec.get("containers") or ())
-    sidecars: dict[str, Decimal] = {}
-    peak: dict[str, Decimal] = {}
-    for container in spec.get("initContainers") or ():
-        asked = _asked(container, field)
-        if container.get("restartPolicy") == "Always":
-            sidecars = _sum((sidecars, asked))
-            asked = {}
-        peak = _maximum(peak, _sum((sidecars, asked)))
     overhead = {name: amount_of(text) for name, text in (spec.get("overhead") or {}).items()}
-    return _sum((_maximum(_sum((total, sidecars)), peak), overhead))
+    return add((pod_total(pod, lambda container: _asked(container, field)), overhead))
 
 
 def _pod_usage(pod: ReadOnlyObject) -> dict[str, Decimal]:
@@ -138,15 +130,3 @@ def _all_containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _asked(container: Mapping[str, Any], field: str) -> dict[str, Decimal]:
     amounts = (container.get("resources") or {}).get(field) or {}
     return {name: amount_of(text) for name, text in amounts.items()}
-
-
-def _sum(amounts: Iterable[Usage]) -> dict[str, Decimal]:
-    total: dict[str, Decimal] = {}
-    for one in amounts:
-        for name, value in one.items():
-            total[name] = total.get(name, Decimal(0)) + value
-    return total
-
-
-def _maximum(one: Usage, other: Usage) -> dict[str, Decimal]:
-    return {name: max(one.get(name, Decimal(0)), other.get(name, Decimal(0))) for name in {**one, **other}}

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from beamhall.embedded.workloads.resources import Amounts, add, allocatable_of
+from beamhall.embedded.workloads.resources import Amounts, allocatable_of
 from beamhall.embedded.workloads.scheduling.shapes import Port, Shape, shape_of
+from beamhall.kernel.amounts import add
 from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, labels_of, name_of
 
 _ENDED = ("Succeeded", "Failed")

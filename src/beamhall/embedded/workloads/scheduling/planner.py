@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from beamhall.embedded.workloads.resources import PODS, Amounts, add, say
+from beamhall.embedded.workloads.resources import PODS, Amounts, say
 from beamhall.embedded.workloads.scheduling import writing
 from beamhall.embedded.workloads.scheduling.cluster import Cluster, Node, Resident
 from beamhall.embedded.workloads.scheduling.fits import Fit
@@ -24,6 +24,7 @@ from beamhall.embedded.workloads.scheduling.preemption import Room, Trial
 from beamhall.embedded.workloads.scheduling.shapes import Shape, shape_of
 from beamhall.embedded.workloads.scheduling.units import Group, Unit, is_gated, is_ours, units_of
 from beamhall.embedded.workloads.scheduling.words import THE_GROUP, explain, say_labels
+from beamhall.kernel.amounts import add
 from beamhall.kernel.clock import parse_time
 from beamhall.kernel.kinds import NAMESPACE, NODE, POD
 from beamhall.kernel.objects import ReadOnlyObject, labels_of, metadata_of, name_of

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from beamhall.embedded.workloads.resources import Amounts, add, say
+from beamhall.embedded.workloads.resources import Amounts, say
 from beamhall.embedded.workloads.scheduling.cluster import Node
 from beamhall.embedded.workloads.scheduling.shapes import Shape
+from beamhall.kernel.amounts import add
 
 THE_GROUP = "the group"
 """Who asks, where its Pods may go to different nodes."""
