@@ -76,7 +76,7 @@ def test_other_core_kinds(core):
     )
     assert core.create_namespaced_persistent_volume_claim("py", claim).status.phase == "Pending"
     status = core.delete_namespaced_config_map("c", "py")
-    assert status["status"] == "Success"  # this client gives a plain mapping here
+    assert status.status == "Success"
     assert {item.metadata.name for item in core.list_namespace().items} >= {"default", "py"}
 
 
