@@ -1,15 +1,22 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import httpx2
 import pytest
 from starlette.requests import Request
 
+from beamhall.client.local import LocalClient
+from beamhall.client.protocol import Client
+from beamhall.embedded.api.factory import create_resource_api
+from beamhall.embedded.store.store import Store
 from beamhall.history.history import History, sqlite_url
 from beamhall.kernel.errors import Forbidden
+from beamhall.kernel.identity import ADMIN_GROUP, User
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
+from beamhall.pipelines.signals import Signals
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -41,9 +48,28 @@ async def _authorize(_: Request, verb: str, resource: str, namespace: str) -> No
 
 
 @pytest.fixture
-async def api(history: History) -> AsyncIterator[httpx2.AsyncClient]:
+async def cluster(tmp_path: Path) -> AsyncIterator[Client]:
+    """The resource API, where the steps of runs are Pods."""
+    store = await Store.open(tmp_path / "objects.db")
+    yield LocalClient(create_resource_api(store, SteadyClock(), Random(1)), User("tester", (ADMIN_GROUP,)))
+    await store.close()
+
+
+@pytest.fixture
+def signals() -> Signals:
+    return Signals()
+
+
+@pytest.fixture
+def access(history: History, cluster: Client, signals: Signals) -> Access:
+    """What the handlers are given; the namespace ``closed`` is another's."""
+    return Access(history, SteadyClock(), _authorize, cluster, signals)
+
+
+@pytest.fixture
+async def api(access: Access) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the API, whose namespace ``closed`` is another's."""
-    app = kfp_application(Access(history, SteadyClock(), _authorize))
+    app = kfp_application(access)
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://kfp/apis/v2beta1/") as client:
         yield client
