@@ -148,3 +148,21 @@ def test_roles_are_aggregated(service: ServiceProcess) -> None:
     wait_for("a rule to reach the role admin, by way of view and edit", shown)
     service.kubectl("delete", "clusterrole", "toys")
     wait_for("it to leave again", lambda: not shown())
+
+
+def test_pipelines_are_reached_by_those_who_may(service: ServiceProcess, jo: Person) -> None:
+    """The KFP API asks the same roles; jo may edit vision from here on."""
+    token = json.loads(jo.kubectl("config", "view", "--raw", "-o", "json"))["users"][0]["user"]["token"]
+    service.kubectl("create", "rolebinding", "jo-runs", "--clusterrole=edit", "--user=jo", "-n", "vision")
+
+    def create(prefix: str, namespace: str, **headers: str) -> httpx2.Response:
+        body = {"display_name": f"by jo{len(prefix)}", "namespace": namespace}
+        return httpx2.post(f"{service.url}{prefix}/apis/v2beta1/experiments", json=body, headers=headers)
+
+    mine = {"authorization": f"Bearer {token}"}
+    assert create("", "vision", **mine).status_code == 200
+    assert create("/pipeline", "vision", **mine).status_code == 200
+    refused = create("", "default", **mine)
+    assert (refused.status_code, refused.json()["code"]) == (403, 7)
+    assert create("", "vision").status_code == 401
+    assert (service.data / "history.db").exists()

@@ -2,8 +2,9 @@
 
     manifest.json                       what is in it; the first member
     objects.db                          all objects, as they were at one moment
+    history.db                          runs and their facts, where they are kept in a file
     token, service-account.key, users.yaml, tls/, config.yaml, images.yaml
-    volumes/NAMESPACE/CLAIM/...         only where they were asked for
+    volumes/NAMESPACE/CLAIM/..., artifacts/...      only where they were asked for
 
 What can be made anew is left out: environments, what runs, where the service is found. ``backup`` writes it,
 ``restore`` puts it back; both go through ``examine``, which trusts nothing in the file.
@@ -20,17 +21,18 @@ import msgspec
 
 from beamhall.kernel.errors import UserError
 
-FORMAT = 1
-"""Version of this form."""
+FORMAT = 2
+"""Version of this form. The first had neither history nor artifacts."""
 
 MANIFEST = "manifest.json"
 STORE = "objects.db"
-VOLUMES = "volumes"
+HISTORY = "history.db"
+TREES = ("volumes", "artifacts")
 FILES = ("token", "service-account.key", "users.yaml", "config.yaml", "images.yaml")
 DIRECTORIES = ("tls",)
 
 SMALL_BYTES = 1024 * 1024
-"""The largest file that is taken but for the store and volumes."""
+"""The largest file that is taken but for databases and trees."""
 
 _FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
@@ -48,7 +50,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         made: When, RFC 3339.
         store_format: Format of ``objects.db``.
         revision: The last change in it.
-        has_volumes: Whether volumes are in it.
+        has_volumes: Whether volumes and artifacts are in it.
     """
 
     format: int
@@ -115,7 +117,7 @@ def checked_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
     Raises:
         BackupUnusable: A name leaves the directory, or is none that a backup has; a member is neither file nor
-            directory (nor a symbolic link in a volume); one is too large; or two have one name.
+            directory (nor a symbolic link in a tree); one is too large; or two have one name.
     """
     seen: set[str] = set()
     for member in archive:
@@ -132,17 +134,17 @@ def _check_member(member: tarfile.TarInfo) -> None:
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or "\0" in name or not parts or "/".join(parts) != name:
         raise BackupUnusable(f"the backup names {name!r}, which is outside of a data directory")
-    in_volumes = parts[0] == VOLUMES
+    in_tree = parts[0] in TREES
     is_file = member.type in _FILE_TYPES
-    if in_volumes:
+    if in_tree:
         is_right = is_file or member.isdir() or (member.issym() and len(parts) > 1)
     elif parts[0] in DIRECTORIES:
         is_right = member.isdir() if len(parts) == 1 else is_file and len(parts) == 2
     else:
-        is_right = is_file and name in (MANIFEST, STORE, *FILES)
+        is_right = is_file and name in (MANIFEST, STORE, HISTORY, *FILES)
     if not is_right:
         raise BackupUnusable(f"the backup has {name!r}, which is nothing that a backup has")
-    if not in_volumes and name != STORE and member.size > SMALL_BYTES:
+    if not in_tree and name not in (STORE, HISTORY) and member.size > SMALL_BYTES:
         raise BackupUnusable(f"{name} in the backup has {member.size} bytes; at most {SMALL_BYTES} are right")
 
 

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import sqlite3
 import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import IO
 import msgspec
 
 from beamhall import __version__
-from beamhall.app.archive import DIRECTORIES, FILES, FORMAT, MANIFEST, STORE, VOLUMES, Content, Manifest, examine
+from beamhall.app.archive import DIRECTORIES, FILES, FORMAT, HISTORY, MANIFEST, STORE, TREES, Content, Manifest, examine
 from beamhall.embedded.store.snapshots import take_snapshot
 from beamhall.kernel.clock import format_time
 from beamhall.kernel.errors import UserError
@@ -37,7 +38,7 @@ def make_backup(data: Path, file: Path, now: datetime, *, with_volumes: bool) ->
         data: The data directory.
         file: The backup; one of that name is replaced.
         now: The time, in UTC.
-        with_volumes: Whether the content of PersistentVolumeClaims is put in.
+        with_volumes: Whether the content of PersistentVolumeClaims, and artifacts, are put in.
 
     Raises:
         NothingToBackUp: There is no store.
@@ -60,14 +61,31 @@ def make_backup(data: Path, file: Path, now: datetime, *, with_volumes: bool) ->
             with tarfile.open(fileobj=draft, mode="w:gz", compresslevel=3, format=tarfile.PAX_FORMAT) as archive:
                 _add_bytes(archive, MANIFEST, msgspec.json.encode(manifest), now)
                 _add_file(archive, STORE, copy)
+                if (history := _copied_history(data, copy.with_name(HISTORY))) is not None:
+                    _add_file(archive, HISTORY, history)
                 for path in _kept(data):
                     _add_file(archive, path.relative_to(data).as_posix(), path)
-                if with_volumes:
-                    _add_tree(archive, VOLUMES, data / VOLUMES)
+                for tree in TREES if with_volumes else ():
+                    _add_tree(archive, tree, data / tree)
             draft.flush()
             os.fsync(draft.fileno())
             found = examine(Path(draft.name))
     return found
+
+
+def _copied_history(data: Path, copy: Path) -> Path | None:
+    """Copy the history while it is in use; None: it is not in this directory.
+
+    It is a moment younger than the objects, which harms nothing: whoever carries runs out looks at both.
+    """
+    if not (data / HISTORY).exists():
+        return None
+    try:
+        with closing(sqlite3.connect(data / HISTORY)) as connection:
+            connection.execute("VACUUM INTO ?", (str(copy),))
+    except sqlite3.Error as err:
+        raise OSError(f"{data / HISTORY} cannot be copied: {err}") from err
+    return copy
 
 
 def _remove_leftovers(data: Path) -> None:

@@ -117,6 +117,10 @@ class Cluster:
         """Let reviews of tokens know those of other users too."""
         self._api.reviews.authenticators.append(authenticate)
 
+    def require(self, user: User, verb: str, group: str, resource: str, namespace: str) -> None:
+        """Let pass what a user may do; raises ``Forbidden`` otherwise."""
+        require(self._api.core.authorizer, user, Attributes(verb, group, resource, namespace))
+
     def may_get(self, user: User, path: str) -> bool:
         """Tell whether a user may get a path that is no resource."""
         return self._api.core.authorizer.allows(user, Attributes("get", path=path))

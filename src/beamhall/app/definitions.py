@@ -12,6 +12,7 @@ from beamhall.kernel.objects import Object, name_of
 
 _ESTABLISHED_TIMEOUT_S = 30.0
 _AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
+PIPELINES_GROUP = "pipelines.kubeflow.org"
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "update", "patch", "delete", "deletecollection")
 
@@ -43,13 +44,13 @@ async def install_definitions(client: Client, definitions: Iterable[Object], *, 
 
 
 async def install_roles(client: Client, definitions: Iterable[Object]) -> None:
-    """Let those who may view or edit a namespace do so with our custom kinds too: by roles that are aggregated.
+    """Let those who may view or edit a namespace do so with our kinds and pipelines too: by roles that are aggregated.
 
     Args:
         client: The cluster.
         definitions: CustomResourceDefinition objects.
     """
-    for role in definition_roles(definitions):
+    for role in (*definition_roles(definitions), *pipeline_roles()):
         try:
             await client.create(CLUSTER_ROLE, role)
         except AlreadyExists:
@@ -68,6 +69,15 @@ def definition_roles(definitions: Iterable[Object]) -> Iterator[Object]:
                 "metadata": {"name": f"{group}:{what}", "labels": {f"{_AGGREGATE}{what}": "true"}},
                 "rules": [{"verbs": list(verbs), "apiGroups": [group], "resources": names}],
             }
+
+
+def pipeline_roles() -> Iterator[Object]:
+    """Give the roles for pipelines and runs, which are no objects: their verbs are those of Kubeflow Pipelines."""
+    for what, verbs in (("view", ("get", "list", "readArtifact")), ("edit", ("*",))):
+        yield {
+            "metadata": {"name": f"{PIPELINES_GROUP}:{what}", "labels": {f"{_AGGREGATE}{what}": "true"}},
+            "rules": [{"verbs": list(verbs), "apiGroups": [PIPELINES_GROUP], "resources": ["*"]}],
+        }
 
 
 async def _wait_established(client: Client, name: str) -> None:

@@ -17,9 +17,10 @@ from typing import IO
 from beamhall.app.archive import (
     DIRECTORIES,
     FILES,
+    HISTORY,
     MANIFEST,
     STORE,
-    VOLUMES,
+    TREES,
     BackupUnusable,
     Manifest,
     checked_members,
@@ -33,8 +34,8 @@ from beamhall.kernel.errors import UserError
 
 _READY = "restoring"
 _DRAFT = ".restore-draft"
-_IN_ORDER = (VOLUMES, *DIRECTORIES, *FILES, STORE)
-_BESIDE_STORE = ("-wal", "-shm")
+_IN_ORDER = (*TREES, *DIRECTORIES, *FILES, HISTORY, STORE)
+_BESIDE_DATABASE = ("-wal", "-shm")
 
 
 class RestoreRefused(UserError):
@@ -112,8 +113,8 @@ def finish_restore(data: Path, now: datetime) -> Path | None:
     for name in _IN_ORDER:
         if not (ready / name).exists():
             continue
-        if name == STORE:  # a log of the old file must not be taken for one of the new file: it goes first
-            for ending in _BESIDE_STORE:
+        if name in (HISTORY, STORE):  # a log of the old file must not be taken for one of the new file: it goes first
+            for ending in _BESIDE_DATABASE:
                 _put_aside(data / f"{name}{ending}", aside)
         _put_aside(data / name, aside)
         (ready / name).rename(data / name)
@@ -159,19 +160,19 @@ def _unpack(file: Path, draft: Path) -> None:
             raise BackupUnusable(f"the backup has {path.relative_to(draft)} twice")
         path.symlink_to(to)
     for path, member in reversed(directories):
-        if path.relative_to(draft).parts[0] == VOLUMES:
+        if path.relative_to(draft).parts[0] in TREES:
             path.chmod(member.mode & 0o777)
 
 
 def _unpack_file(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     source = archive.extractfile(member)
     assert source is not None, "checked to be a file"
-    in_volumes = member.name.startswith(f"{VOLUMES}/")
+    in_tree = member.name.partition("/")[0] in TREES
     with suppress(FileExistsError), _new(target) as stream:
         shutil.copyfileobj(source, stream, 1024 * 1024)
         stream.flush()
         os.fsync(stream.fileno())
-        if in_volumes:
+        if in_tree:
             os.fchmod(stream.fileno(), member.mode & 0o777)
             os.utime(stream.fileno(), (member.mtime, member.mtime))
         return

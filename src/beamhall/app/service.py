@@ -20,6 +20,7 @@ from beamhall.app.clock import SystemClock
 from beamhall.app.cluster import Cluster, embedded_cluster
 from beamhall.app.datadir import Running, announce, claimed, ensure_token, write_private
 from beamhall.app.logs import configure_logs
+from beamhall.app.pipelines import pipelines_on
 from beamhall.app.pod_access import INNER_HOST, NAMES, PodAccess, ensure_address
 from beamhall.app.restore import finish_restore
 from beamhall.app.settings import Settings
@@ -79,7 +80,8 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         tls, authority = ensure_certificates(settings.data / "tls", names, clock.now())
         identity = Identity(ensure_signing_key(settings.data), authority)
         cluster = await stack.enter_async_context(embedded_cluster(settings, clock, identity, access))
-        apps = {"/k8s": cluster.app, "/api/stories": stories_app(cluster.story)}
+        pipelines = await stack.enter_async_context(pipelines_on(cluster, settings, clock))
+        apps = {"/k8s": cluster.app, "/api/stories": stories_app(cluster.story), **pipelines.apps}
         rules = _rules(settings, token, cluster)
         front = Front(rules, apps, cluster.unready, _metrics(cluster), cluster.may_get)
         app = front.application()

@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         simulated_nodes: How many nodes to simulate beside this machine, for studies of scale: their Pods do nothing.
         simulated_node: What each of them has, such as ``cpu=32,memory=128Gi,nvidia.com/gpu=8``.
         simulated_open: Whether every Pod may go to simulated nodes, not only those that tolerate their taint.
+        history_url: Database of runs and their facts, ``postgresql://...``; empty: a file in the data directory.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, ``text``, or ``auto``: text on a terminal.
     """
@@ -76,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     simulated_nodes: int = 0
     simulated_node: str = "cpu=32,memory=128Gi"
     simulated_open: bool = False
+    history_url: str = ""
     log_level: str = "info"
     log_format: str = "auto"
 

@@ -82,6 +82,15 @@ def below(prefix: str, app: ASGIApp) -> ASGIApp:
     return prefixed
 
 
+def at_full_paths(app: ASGIApp) -> ASGIApp:
+    """Let an application that is mounted below a prefix see whole paths, for one that is mounted below several."""
+
+    async def whole(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": scope.get("app_root_path", "")}, receive, send)
+
+    return whole
+
+
 async def _healthz(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 

@@ -18,6 +18,8 @@ from beamhall.app.backup import NothingToBackUp, make_backup
 from beamhall.app.datadir import DataDirectoryInUse, claimed
 from beamhall.app.restore import RestoreRefused, finish_restore, restore_backup
 from beamhall.embedded.store.store import Store
+from beamhall.history.history import History, sqlite_url
+from beamhall.history.records import Experiment
 from beamhall.kernel.errors import Expired
 from tests.programs.store_of_format_1 import write as write_format_1
 
@@ -96,6 +98,43 @@ async def test_a_restored_directory_is_as_the_first(data: Path, tmp_path: Path) 
     for name in ("token", "objects.db", "tls/ca.crt"):
         assert stat.S_IMODE((other / name).stat().st_mode) == 0o600, name
     assert not (other / "environments").exists()
+
+
+async def test_runs_are_in_it_while_they_are_written_and_artifacts_on_demand(data: Path, tmp_path: Path) -> None:
+    history = History(sqlite_url(data / "history.db"))
+    await history.write(lambda tx: tx.add(experiment("kept")))
+    (data / "artifacts" / "digits").mkdir(parents=True)
+    (data / "artifacts" / "digits" / "model").write_text("weights")
+    make_backup(data, tmp_path / "small.tar.gz", NOW, with_volumes=False)
+    make_backup(data, tmp_path / "large.tar.gz", NOW, with_volumes=True)
+    await history.write(lambda tx: tx.add(experiment("lost")))
+    restore_backup(tmp_path / "small.tar.gz", tmp_path / "other", NOW, force=False)
+    assert await experiments_in(tmp_path / "other") == ["kept"]
+    assert not (tmp_path / "other" / "artifacts").exists()
+    done = restore_backup(tmp_path / "large.tar.gz", data, NOW, force=True)  # the history was not closed: it has a log
+    await history.close()
+    assert await experiments_in(data) == ["kept"]
+    assert (data / "artifacts" / "digits" / "model").read_text() == "weights"
+    assert done.replaced is not None
+    assert (done.replaced / "history.db-wal").exists()
+
+
+async def experiments_in(data: Path) -> list[str]:
+    history = History(sqlite_url(data / "history.db"))
+    found = [each.id for each in await history.read(lambda tx: tx.find(Experiment))]
+    await history.close()
+    return found
+
+
+def experiment(name: str) -> Experiment:
+    return Experiment(id=name, namespace="a", display_name=name, created_at=1)
+
+
+async def test_a_history_that_cannot_be_copied_makes_no_backup(data: Path, tmp_path: Path) -> None:
+    (data / "history.db").write_bytes(b"no database, but as long as the header of one" * 100)
+    with pytest.raises(OSError, match=r"history.db cannot be copied"):
+        make_backup(data, tmp_path / "backup.tar.gz", NOW, with_volumes=False)
+    assert not (tmp_path / "backup.tar.gz").exists()
 
 
 async def test_revisions_of_an_earlier_life_are_expired_for_ever(data: Path, tmp_path: Path) -> None:
@@ -221,7 +260,7 @@ def test_nothing_to_back_up_is_said(tmp_path: Path) -> None:
 # Archives that are no backups
 
 MANIFEST = Manifest(
-    format=1, beamhall="1", made="2026-01-01T00:00:00Z", store_format=2, revision=1, has_volumes=True
+    format=2, beamhall="1", made="2026-01-01T00:00:00Z", store_format=2, revision=1, has_volumes=True
 )  # fmt: skip
 Add = Callable[[tarfile.TarFile], None]
 
@@ -302,8 +341,8 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         file_member("token")(archive)
     with pytest.raises(BackupUnusable, match=r"does not begin with manifest.json"):
         examine(tmp_path / "other.tar.gz")
-    newer = msgspec.json.encode(msgspec.structs.replace(MANIFEST, format=2))
-    with pytest.raises(BackupUnusable, match="form 2"):
+    newer = msgspec.json.encode(msgspec.structs.replace(MANIFEST, format=3))
+    with pytest.raises(BackupUnusable, match="form 3"):
         examine(archive_of(tmp_path / "newer", manifest=newer))
     with pytest.raises(BackupUnusable, match=r"manifest.json that cannot be read"):
         examine(archive_of(tmp_path / "unclear", manifest=b"{}"))

@@ -1,0 +1,51 @@
+"""The pipelines of a service put together: the history, the API of runs, and what carries runs out.
+
+Runs are facts in ``DIR/history.db`` (or a database by URL); their steps are Pods of the cluster.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from beamhall.app.archive import HISTORY
+from beamhall.app.cluster import Cluster
+from beamhall.app.definitions import PIPELINES_GROUP
+from beamhall.app.settings import Settings
+from beamhall.gateway.front import at_full_paths
+from beamhall.history.history import History, sqlite_url
+from beamhall.kernel.clock import Clock
+from beamhall.kernel.identity import User
+from beamhall.pipelines.api.access import Access
+from beamhall.pipelines.api.application import kfp_application
+from beamhall.pipelines.signals import Signals
+
+_PREFIXES = ("/apis", "/pipeline/apis")
+
+
+class Pipelines:
+    """The pipelines of a service. Made by ``pipelines_on``.
+
+    Attributes:
+        apps: The API, as ASGI applications by path prefix.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, cluster: Cluster, history: History) -> None:
+        async def authorize(request: Request, verb: str, resource: str, namespace: str) -> None:
+            user: User = request.scope["state"]["user"]
+            cluster.require(user, verb, PIPELINES_GROUP, resource, namespace)
+
+        access = Access(history, clock, authorize, client=cluster.client, signals=Signals())
+        app = at_full_paths(kfp_application(access))
+        self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, app)
+
+
+@asynccontextmanager
+async def pipelines_on(cluster: Cluster, settings: Settings, clock: Clock) -> AsyncIterator[Pipelines]:
+    """Put pipelines on a cluster; the history is closed when the context is left."""
+    history = History(settings.history_url or sqlite_url(settings.data / HISTORY))
+    try:
+        yield Pipelines(settings, clock, cluster, history)
+    finally:
+        await history.close()
