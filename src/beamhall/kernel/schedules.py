@@ -25,6 +25,7 @@ _SHORT = {
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 _EVERY = "@every "
+_LONGEST_S = 100 * 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Schedule:
     """When something is due. Made by ``parse_schedule``.
 
     Attributes:
-        expression: Five cron fields; empty if ``every`` is set.
+        expression: Five cron fields, or six of which the first are seconds; empty if ``every`` is set.
         zone: The time zone whose wall clock the fields mean.
         every: A fixed distance between two times, counted from the first.
     """
@@ -64,12 +65,13 @@ class Schedule:
         return next(self.times(self.latest(since, now) or (since if self.every else now)), None)
 
 
-def parse_schedule(text: str, zone_name: str = "") -> Schedule:
+def parse_schedule(text: str, zone_name: str = "", *, may_have_seconds: bool = False) -> Schedule:
     """Read a schedule.
 
     Args:
         text: Five cron fields, or a short form.
         zone_name: A name of the IANA time zone database; empty: UTC.
+        may_have_seconds: Whether there may be six fields, the first of them seconds.
 
     Raises:
         ValueError: The text is no schedule, or there is no such zone; the message says which part.
@@ -81,9 +83,13 @@ def parse_schedule(text: str, zone_name: str = "") -> Schedule:
     if text.startswith("@") and text not in _SHORT:
         raise ValueError(f"unrecognized descriptor: {text}; use {', '.join(_SHORT)} or @every 1h30m")
     expression = _SHORT.get(text, text).replace("?", "*")
-    n_fields = len(expression.split())
-    if n_fields != 5:
-        raise ValueError(f"expected exactly 5 fields, found {n_fields}: {text!r}")
+    fields = expression.split()
+    if len(fields) == 6 and may_have_seconds:
+        # At second 0 the five others say it all, and they are what knows how summer time begins and ends.
+        expression = " ".join(fields[1:]) if fields[0] == "0" else expression
+    elif len(fields) != 5:
+        wanted = "5 or 6" if may_have_seconds else "exactly 5"
+        raise ValueError(f"expected {wanted} fields, found {len(fields)}: {text!r}")
     try:
         CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
     except CronSimError as error:
@@ -109,4 +115,6 @@ def _parse_distance(text: str) -> timedelta:
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         raise ValueError(f"failed to parse duration @every {text}; write it as 1h30m")
     seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if seconds > _LONGEST_S:
+        raise ValueError(f"failed to parse duration @every {text}; the longest is 876000h")
     return timedelta(seconds=max(1, int(seconds)))

@@ -1,7 +1,7 @@
 """Bells inside one process: the API rings when a run wants attention, the driver when something happened to one.
 
 They carry no facts and may ring for nothing; facts are in the history. Whoever listens also looks there now and then,
-since what happened before it listened rang for nobody. Used by ``api`` and ``driver``.
+since what happened before it listened rang for nobody. Used by ``api``, ``driver`` and ``schedules``.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ class Signals:
         self._awake: set[str] = set()
         self._woken = asyncio.Event()
         self._followed: dict[str, asyncio.Event] = {}
+        self._rescheduled = asyncio.Event()
 
     def wake(self, run_id: str) -> None:
         """Say that a run is new, is gone, or that something was asked of it; after that is committed."""
@@ -27,6 +28,16 @@ class Signals:
         self._woken.clear()
         awake, self._awake = self._awake, set()
         return awake
+
+    def reschedule(self) -> None:
+        """Say that a schedule was made or changed; after that is committed."""
+        self._rescheduled.set()
+
+    async def rescheduled(self, timeout_s: float) -> bool:
+        """Wait for a schedule to have changed, within so many seconds. For the one that makes runs of schedules."""
+        is_rung = await wait_for(self._rescheduled, timeout_s)
+        self._rescheduled.clear()
+        return is_rung
 
     def publish(self, run_id: str) -> None:
         """Say that something new of a run can be read; after that is committed."""

@@ -54,6 +54,13 @@ def test_what_follows_is_counted_from_the_beginning(text: str, expected: str) ->
     assert found == _at(expected)
 
 
+def test_seconds_are_only_for_those_that_have_them() -> None:
+    found = next(parse_schedule("15 0 3 * * *", may_have_seconds=True).times(_at("2026-01-01T00:00:00")))
+    assert found == _at("2026-01-01T03:00:15")
+    with pytest.raises(ValueError, match="expected exactly 5 fields, found 6"):
+        parse_schedule("15 0 3 * * *")
+
+
 def test_there_may_be_none() -> None:
     with pytest.raises(ValueError, match="bad day-of-month"):
         parse_schedule("0 0 30 2 *")
