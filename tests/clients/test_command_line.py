@@ -51,6 +51,8 @@ def test_a_data_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         (["up", "--port", "x"], "'x' is not a valid integer"),
         (["up", "--port", "70000"], "port 70000 is outside 0-65535"),
         (["up", "--gpus", "some"], "gpus is 'some'"),
+        (["run", "no-such-file.yaml"], "'no-such-file.yaml' does not exist"),
+        (["runs", "list", "--data", "/nonexistent-beamhall"], "no service runs on /nonexistent-beamhall"),
         (["launch"], "No such command 'launch'"),
         (["explain", "tfjob"], "KIND/NAME"),
         (["explain", "tfjob/x", "--data", "/nonexistent-beamhall"], "no service runs on /nonexistent-beamhall"),
@@ -67,7 +69,24 @@ def test_wrong_use_is_answered_with_what_is_right(args: list[str], expected: str
 
 @pytest.mark.parametrize(
     "command",
-    ["", "up", "demo", "kubeconfig", "doctor", "images", "images add", "backup", "restore", "explain", "operator"],
+    [
+        "",
+        "up",
+        "demo",
+        "run",
+        "runs",
+        "runs logs",
+        "pipelines",
+        "pipelines upload",
+        "kubeconfig",
+        "doctor",
+        "images",
+        "images add",
+        "backup",
+        "restore",
+        "explain",
+        "operator",
+    ],
 )
 def test_help_teaches(command: str) -> None:
     done = _beamhall(*command.split(), "--help")

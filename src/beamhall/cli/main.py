@@ -12,6 +12,9 @@ from beamhall.kernel.errors import ApiError, UserError
 _COMMANDS: Mapping[str, str] = {
     "up": "Start the service, and stop it cleanly on Ctrl-C.",
     "demo": "Start a fresh service and train a network on it, from nothing to a result.",
+    "run": "Run a pipeline from a file, and follow it to its end.",
+    "runs": "List runs, show one as a tree, read logs, stop, retry.",
+    "pipelines": "List, show and upload pipelines that are kept by name.",
     "kubeconfig": "Print a kubeconfig for this service, for kubectl and SDKs.",
     "users": "List, add and remove users beyond the owner.",
     "doctor": "Say what is wrong with this installation, and how to mend it.",

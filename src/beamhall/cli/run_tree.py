@@ -1,0 +1,167 @@
+"""A run as a tree of tasks that grows while it is followed, and how it looks on a terminal.
+
+Made of the run's events, and of its pipeline, which says what is still to come. Reads nothing itself.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.markup import escape
+from rich.tree import Tree
+
+from beamhall.pipelines.engine.rows import parent_of
+from beamhall.pipelines.spec.ir import Component, Pipeline
+
+FINAL = frozenset(("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"))
+ITERATIONS_SHOWN = 5
+"""How many iterations of a loop have lines of their own: those that failed or run, before those that are done."""
+
+_LOOKS: Mapping[str, tuple[str, str]] = {
+    "PENDING": ("○", "dim"),
+    "RUNNING": ("●", "cyan"),
+    "SUCCEEDED": ("✓", "green"),
+    "SKIPPED": ("-", "dim"),
+    "FAILED": ("✗", "bold red"),
+    "CANCELING": ("◌", "yellow"),
+    "CANCELED": ("✗", "yellow"),
+    "PAUSED": ("‖", "yellow"),
+}
+_URGENT = {"FAILED": 0, "RUNNING": 1, "CANCELING": 1, "PENDING": 2}
+
+
+@dataclass
+class Node:
+    """One task of a run, as it is known now. Times are microseconds since 1970, 0 where they are not yet."""
+
+    path: str
+    name: str
+    id: str = ""
+    type: str = "RUNTIME"
+    state: str = "PENDING"
+    is_cached: bool = False
+    started_at: int = 0
+    finished_at: int = 0
+    error: str = ""
+    inside: dict[str, "Node"] = field(default_factory=dict)
+
+
+class RunTree:
+    """The tree.
+
+    Args:
+        title: What stands at its root.
+        pipeline: What is run; None: only what has begun is shown.
+    """
+
+    def __init__(self, title: str, pipeline: Pipeline | None = None) -> None:
+        self._title = title
+        self._pipeline = pipeline
+        self._nodes: dict[str, Node] = {}
+        self.root = Node("", title, type="ROOT")
+        self.error = ""
+        if pipeline is not None:
+            self._expect(self.root, pipeline.root)
+
+    def take(self, event: Mapping[str, Any]) -> Node | None:
+        """Take note of an event; give the task whose state it changed."""
+        data = event.get("data") or {}
+        if event.get("kind") == "run":
+            self.root.state = data.get("state", self.root.state)
+            self.error = data.get("error", self.error)
+            return self.root
+        if event.get("kind") != "task":
+            return None
+        node = self._node(event.get("path", ""), data.get("name", ""))
+        before = node.state
+        node.id, node.type = data.get("id", node.id), data.get("type", node.type)
+        node.state, node.is_cached = data.get("state", node.state), bool(data.get("cached", node.is_cached))
+        node.started_at = data.get("started_at") or node.started_at
+        node.finished_at = data.get("finished_at") or 0
+        node.error = data.get("error", "")
+        if node.type == "LOOP":
+            node.inside = {key: each for key, each in node.inside.items() if each.id or each.path.endswith("]")}
+        return node if node.state != before else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.root.state in FINAL
+
+    def nodes(self) -> Sequence[Node]:
+        """Give all tasks but the root, in the order in which they were heard of."""
+        return list(self._nodes.values())
+
+    def failed(self) -> Sequence[Node]:
+        """Give the steps that failed, in no order."""
+        return [node for node in self._nodes.values() if node.state == "FAILED" and node.type == "RUNTIME"]
+
+    def picture(self, now: int) -> Tree:
+        """Draw it as it is at a moment, in microseconds since 1970."""
+        tree = Tree(_line(self.root, now))
+        _draw(tree, self.root, now)
+        return tree
+
+    def _node(self, path: str, name: str) -> Node:
+        if not path:
+            return self.root
+        node = self._nodes.get(path)
+        if node is None:
+            parent = parent_of(path) or ""
+            above = self._node(parent, "")
+            node = above.inside.get(path) or Node(path, name)
+            above.inside[path] = self._nodes[path] = node
+        node.name = _shown(path, name or node.name)
+        return node
+
+    def _expect(self, node: Node, component: Component) -> None:
+        """Add what a DAG will do; what is inside of loops is only seen when it begins."""
+        if self._pipeline is None or component.dag is None:
+            return
+        for name, task in component.dag.tasks.items():
+            inner = Node(f"{node.path}/{name}", task.task_info.name or name)
+            node.inside[inner.path] = self._nodes[inner.path] = inner
+            if not task.is_loop:
+                self._expect(inner, self._pipeline.component_of(task))
+
+
+def _shown(path: str, name: str) -> str:
+    return f"[{path[path.rindex('[') + 1 :]}" if path.endswith("]") else name or path.rpartition("/")[2]
+
+
+def _draw(tree: Tree, node: Node, now: int) -> None:
+    for inner, note in _seen(node):
+        if inner is None:
+            tree.add(f"[dim]{note}[/dim]")
+            continue
+        branch = tree.add(_line(inner, now))
+        if inner.state not in ("SKIPPED", "PENDING"):
+            _draw(branch, inner, now)
+
+
+def _seen(node: Node) -> Iterator[tuple[Node | None, str]]:
+    """Give the tasks inside of one that have lines; None stands for the rest of a loop's iterations."""
+    inside = list(node.inside.values())
+    if node.type != "LOOP" or len(inside) <= ITERATIONS_SHOWN:
+        yield from ((each, "") for each in inside)
+        return
+    done = sum(each.state in FINAL for each in inside)
+    urgent = sorted(inside, key=lambda each: _URGENT.get(each.state, 3))[:ITERATIONS_SHOWN]
+    yield from ((each, "") for each in urgent)
+    yield None, f"… {len(inside)} iterations so far, {done} have ended"
+
+
+def _line(node: Node, now: int) -> str:
+    sign, style = _LOOKS.get(node.state, ("?", "dim"))
+    took = duration_text((node.finished_at or now) - node.started_at) if node.started_at else ""
+    cached = " [dim]from the cache[/dim]" if node.is_cached else ""
+    return f"[{style}]{sign} {escape(node.name)}[/{style}]  [dim]{took}[/dim]{cached}"
+
+
+def duration_text(microseconds: int) -> str:
+    """Say how long something took: ``0.4 s``, ``2 min 5 s``, ``3 h 10 min``."""
+    seconds = max(0, microseconds) / 1e6
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    return f"{minutes} min {int(seconds % 60)} s" if minutes < 60 else f"{hours} h {minutes % 60} min"
