@@ -4,7 +4,7 @@ Everything is synchronous and runs on the threads of ``history.History``, which 
 that users can name these types without loading any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from beamhall.history.queries import Order, Page, Position, R, Where
@@ -20,8 +20,22 @@ class Reading(Protocol):
         """Give the record with an id."""
         ...
 
-    def find(self, record: type[R], *where: Where, order: Order = CREATED, limit: int | None = None) -> Sequence[R]:
+    def find(
+        self,
+        record: type[R],
+        *where: Where,
+        order: Order = CREATED,
+        limit: int | None = None,
+        without: Collection[str] = (),
+    ) -> Sequence[R]:
         """Give the records that meet all conditions, sorted.
+
+        Args:
+            record: Their kind.
+            where: The conditions.
+            order: What they are sorted by.
+            limit: How many at most.
+            without: Fields that are not read, because they may be large; they come as the record has them by default.
 
         Raises:
             BadRequest: A condition or the order asks for what there is not.

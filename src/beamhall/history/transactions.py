@@ -1,6 +1,6 @@
 """How ``protocol``'s ``Reading`` and ``Writing`` are done in SQL, on a connection that is in a transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -34,9 +34,17 @@ class SqlReading:
         row = self._connection.execute(select(table).where(table.c.id == key)).one_or_none()
         return None if row is None else _record(record, row)
 
-    def find(self, record: type[R], *where: Where, order: Order = CREATED, limit: int | None = None) -> Sequence[R]:
+    def find(
+        self,
+        record: type[R],
+        *where: Where,
+        order: Order = CREATED,
+        limit: int | None = None,
+        without: Collection[str] = (),
+    ) -> Sequence[R]:
         """Give the records that meet all conditions, sorted."""
-        statement = select(TABLES[record]).where(*(condition(record, each) for each in where))
+        columns = (column for column in TABLES[record].c if column.name not in without)
+        statement = select(*columns).where(*(condition(record, each) for each in where))
         rows = self._connection.execute(statement.order_by(*order_by(record, order)).limit(limit))
         return [_record(record, row) for row in rows]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from beamhall.history.history import History, sqlite_url
-from tests.postgresql import Server
+from tests.postgresql import BOTH, Server
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))])
+@pytest.fixture(params=BOTH)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database of each kind."""
     if request.param == "sqlite":

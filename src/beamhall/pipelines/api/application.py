@@ -11,13 +11,17 @@ from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.errors import no_such_method, no_such_path, refuse
 from beamhall.pipelines.api.experiments import Experiments
 from beamhall.pipelines.api.messages import reply
+from beamhall.pipelines.api.runs import Runs
+from beamhall.pipelines.specifications import Specifications
 
 PREFIXES = ("/apis/v2beta1", "/pipeline/apis/v2beta1")
 
 
 def kfp_application(access: Access) -> ASGIApp:
     """Make the application; who calls is authenticated before it."""
-    routes = [Route("/healthz", _healthz), *Experiments(access).routes()]
+    specifications = Specifications()
+    parts = (Experiments(access), Runs(access, specifications))
+    routes = [Route("/healthz", _healthz), *(route for part in parts for route in part.routes())]
     return Starlette(
         routes=[Mount(prefix, routes=routes) for prefix in PREFIXES],
         exception_handlers={ApiError: refuse, UserError: refuse, 404: no_such_path, 405: no_such_method},

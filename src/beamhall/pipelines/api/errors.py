@@ -24,7 +24,13 @@ from beamhall.kernel.errors import (
     UserError,
 )
 
+
+class FailedPrecondition(BadRequest):
+    """What is asked cannot be done as things are now: something else must be done before."""
+
+
 _CODES: Mapping[type[ApiError], tuple[int, int]] = {
+    FailedPrecondition: (9, 400),
     BadRequest: (3, 400),
     Invalid: (3, 400),
     TooLarge: (3, 413),
@@ -42,7 +48,7 @@ _INTERNAL = (13, 500)
 
 def refusal(error: ApiError) -> Response:
     """Answer with an error."""
-    code, status = _CODES.get(type(error), _INTERNAL)
+    code, status = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), _INTERNAL)
     detail = {"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": error.message}
     return JSONResponse({"code": code, "message": error.message, "details": [detail]}, status)
 

@@ -13,14 +13,16 @@ from starlette.routing import BaseRoute, Route
 
 from beamhall.history.protocol import Writing
 from beamhall.history.queries import Where
-from beamhall.history.records import Experiment, RecurringRun, Run
-from beamhall.kernel.errors import AlreadyExists, BadRequest, MethodNotAllowed, NotFound
+from beamhall.history.records import Experiment, Moment, RecurringRun, Run
+from beamhall.kernel.errors import AlreadyExists, BadRequest, MethodNotAllowed
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.lists import Listable, list_page
 from beamhall.pipelines.api.messages import given_by_server, read_body, reply, text, time_text, without_zeros
 
 NAME_LIMIT = 128
 """Characters of an experiment's name."""
+
+DEFAULT_NAME = "Default"
 
 ACTIONS: Mapping[str, str] = {"archive": "ARCHIVED", "unarchive": "AVAILABLE"}
 
@@ -105,10 +107,12 @@ class Experiments:
         return reply(experiment_message(experiment))
 
     async def _get(self, request: Request) -> Response:
-        return reply(experiment_message(await self._allowed(request, "get", request.path_params["name"])))
+        return reply(
+            experiment_message(await self._access.allowed(request, "get", Experiment, request.path_params["name"]))
+        )
 
     async def _delete(self, request: Request) -> Response:
-        experiment = await self._allowed(request, "delete", request.path_params["name"])
+        experiment = await self._access.allowed(request, "delete", Experiment, request.path_params["name"])
         await self._access.history.write(lambda tx: tx.remove(Experiment, Where("id", "=", experiment.id)))
         return reply({})
 
@@ -116,23 +120,9 @@ class Experiments:
         key, _, action = request.path_params["name"].rpartition(":")
         if not key or action not in ACTIONS:
             raise MethodNotAllowed(f"{request.url.path} does not serve POST; there are :{' and :'.join(ACTIONS)}")
-        experiment = await self._allowed(request, action, key)
+        experiment = await self._access.allowed(request, action, Experiment, key)
         await self._access.history.write(lambda tx: _store(tx, experiment.id, ACTIONS[action]))
         return reply({})
-
-    async def _allowed(self, request: Request, verb: str, key: str) -> Experiment:
-        """Give an experiment that the caller may do this with.
-
-        Raises:
-            NotFound: There is none of this id.
-        """
-        if "\0" in key:
-            raise NotFound("an experiment's id has no NUL in it")
-        found = await self._access.history.read(lambda tx: tx.get(Experiment, key))
-        if found is None:
-            raise NotFound(f"Experiment {key} not found")
-        await self._access.authorize(request, verb, "experiments", found.namespace)
-        return found
 
 
 def _add(tx: Writing, experiment: Experiment) -> None:
@@ -142,6 +132,19 @@ def _add(tx: Writing, experiment: Experiment) -> None:
             f'an experiment named "{experiment.display_name}" is there already in namespace "{experiment.namespace}"'
         )
     tx.add(experiment)
+
+
+def default_experiment(tx: Writing, namespace: str, now: Moment) -> Experiment:
+    """Give the experiment of runs that name none; it is made where it is not there."""
+    same = (Where("namespace", "=", namespace), Where("display_name", "=", DEFAULT_NAME))
+    for found in tx.find(Experiment, *same):
+        return found
+    made = Experiment(
+        id=str(uuid.uuid4()), namespace=namespace, display_name=DEFAULT_NAME, created_at=now,
+        description="Runs for which no experiment was named.",
+    )  # fmt: skip
+    tx.add(made)
+    return made
 
 
 def _store(tx: Writing, key: str, storage_state: str) -> None:

@@ -42,6 +42,23 @@ def given_by_server(_: Any, __: str) -> None:
     """Read over a field that only replies mean something by: clients send back what they were given."""
 
 
+def anything(value: Any, _: str) -> Any:
+    """Read any JSON as it is."""
+    return value
+
+
+def json_object(value: Any, path: str) -> Mapping[str, Any]:
+    """Read an object whose members are any JSON."""
+    if not isinstance(value, dict):
+        raise BadRequest(f"{path}: {_short(value)} is no object")
+    return value
+
+
+def texts_by_name(value: Any, path: str) -> Mapping[str, str]:
+    """Read an object whose members are strings."""
+    return {text(key, path): text(each, f"{path}.{key}") for key, each in json_object(value, path).items()}
+
+
 def whole_number(bits: int) -> Reader:
     """Make a reader of integers of so many bits; protojson has the long ones as strings, and takes either."""
     limit = 2 ** (bits - 1)
@@ -96,10 +113,8 @@ def read_message(value: Any, shape: Shape, path: str = "") -> Mapping[str, Any]:
     Raises:
         BadRequest: It is no object, has a field that is unknown or given twice, or one that cannot be read.
     """
-    if not isinstance(value, dict):
-        raise BadRequest(f"{path or 'the body'}: {_short(value)} is no object")
     found: dict[str, Any] = {}
-    for key, each in value.items():
+    for key, each in json_object(value, path or "the body").items():
         name = key if key in shape else _snake(key)
         here = f"{path}.{key}" if path else key
         if name not in shape:
@@ -142,6 +157,11 @@ def reply(content: Mapping[str, Any]) -> Response:
 def without_zeros(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out what a message need not say: empty strings, lists and objects, 0 and false."""
     return {key: value for key, value in content.items() if value}
+
+
+def raw(body: str) -> msgspec.Raw:
+    """Take JSON text into a message as it stands."""
+    return msgspec.Raw(body.encode())
 
 
 def time_text(value: Moment) -> str:

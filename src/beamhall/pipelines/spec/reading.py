@@ -50,8 +50,7 @@ def read_pipeline(documents: Json) -> Pipeline:
     Raises:
         BadSpecification: Something is wrong; every cause names the path of a field.
     """
-    spec_document, platform_document = _parted(documents)
-    _limit_tasks(spec_document)
+    spec_document, platform_document = parts_of(documents)
     findings = Findings()
     spec = read_part(PipelineSpec, spec_document, "", findings)
     _check_version(spec.schema_version, findings)
@@ -62,8 +61,18 @@ def read_pipeline(documents: Json) -> Pipeline:
     return Pipeline(spec=spec, kubernetes=kubernetes, config=config, warnings=tuple(findings.warnings))
 
 
+def parts_of(documents: Json) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """Give the specification and the platform specification (None: there is none), however they came.
+
+    Raises:
+        BadSpecification: They are something else, or have more than ``MAX_TASKS`` tasks.
+    """
+    spec, platform = _parted(documents)
+    _limit_tasks(spec)
+    return spec, platform
+
+
 def _parted(documents: Json) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    """Give the two documents, however they came."""
     if not isinstance(documents, list | tuple):
         return _parted_pair(documents)
     found = [one for one in documents if one is not None]

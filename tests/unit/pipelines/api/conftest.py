@@ -17,6 +17,7 @@ from beamhall.kernel.identity import ADMIN_GROUP, User
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.signals import Signals
+from tests.postgresql import Server
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,8 +37,14 @@ class SteadyClock:
 
 
 @pytest.fixture
-async def history(tmp_path: Path) -> AsyncIterator[History]:
-    history = History(sqlite_url(tmp_path / "history.db"))
+async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
+    """An empty history: in SQLite, unless a test names ``postgresql`` (see ``tests.postgresql.BOTH``)."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        url = sqlite_url(tmp_path / "history.db")
+    else:
+        server: Server = request.getfixturevalue("postgresql")
+        url = server.database()
+    history = History(url)
     yield history
     await history.close()
 
