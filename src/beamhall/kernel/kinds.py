@@ -78,3 +78,7 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
 )
 POD_GROUP = Kind("scheduling.x-k8s.io", "v1alpha1", "PodGroup", "podgroups")
 TF_JOB = Kind("kubeflow.org", "v1", "TFJob", "tfjobs")
+PYTORCH_JOB = Kind("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
+JAX_JOB = Kind("kubeflow.org", "v1", "JAXJob", "jaxjobs")
+XGBOOST_JOB = Kind("kubeflow.org", "v1", "XGBoostJob", "xgboostjobs")
+PADDLE_JOB = Kind("kubeflow.org", "v1", "PaddleJob", "paddlejobs")

@@ -9,7 +9,7 @@ import copy
 
 from beamhall.kernel.kinds import POD, SERVICE
 from beamhall.kernel.objects import Object, ReadOnlyObject, owner_reference
-from beamhall.training.job import ROLE_LABEL, TrainingJob
+from beamhall.training.job import ROLE_LABEL, TrainingJob, main_container
 
 
 def build_pod(job: TrainingJob, type_: str, index: int) -> Object:
@@ -34,14 +34,16 @@ def build_pod(job: TrainingJob, type_: str, index: int) -> Object:
         added = job.framework.environment(job, type_, index, container.get("name") or "")
         if added:
             container["env"] = [*(container.get("env") or ()), *added]
-    return {"apiVersion": POD.api_version, "kind": POD.kind, "metadata": metadata, "spec": spec}
+    pod = {"apiVersion": POD.api_version, "kind": POD.kind, "metadata": metadata, "spec": spec}
+    job.framework.finish_pod(job, type_, index, pod)
+    return pod
 
 
 def build_service(job: TrainingJob, type_: str, index: int) -> Object:
     """Make the headless Service that gives one replica its name."""
     labels = job.labels(type_, index)
     containers = job.replicas[type_].template["spec"]["containers"]
-    container = next((c for c in containers if c.get("name") == job.framework.container), containers[0])
+    container = main_container(job.framework, containers)
     ports = [
         {"name": port.get("name") or f"port-{port['containerPort']}", "port": port["containerPort"]}
         for port in container.get("ports") or ()

@@ -67,10 +67,11 @@ class Draft:
         patch = {"metadata": {"annotations": {annotation: value}}}
         self._changes.insert(0, Patch(self.key, patch, uid=self.job.uid))
 
-    def create(self, kind: Kind, obj: dict[str, Any]) -> None:
-        """Make a child."""
+    def create(self, kind: Kind, obj: dict[str, Any], *, is_told: bool = True) -> None:
+        """Make a child, with an event about it unless it is not to be told."""
         self._changes.append(Create(kind, obj))
-        self.emit(f"SuccessfulCreate{kind.kind}", f"Created {_noun(kind)}: {name_of(obj)}")
+        if is_told:
+            self.emit(f"SuccessfulCreate{kind.kind}", f"Created {_noun(kind)}: {name_of(obj)}")
 
     def delete(self, kind: Kind, obj: ReadOnlyObject) -> None:
         """Delete a child."""

@@ -32,7 +32,7 @@ def build_pod_group(job: TrainingJob, gang: Gang) -> Object:
     kind = VOLCANO_POD_GROUP if gang == "volcano" else POD_GROUP
     policy = job.run_policy.scheduling
     minimum = policy.get("minAvailable")
-    spec: dict[str, Any] = {"minMember": job.n_replicas if minimum is None else minimum}
+    spec: dict[str, Any] = {"minMember": job.framework.gang_size(job) if minimum is None else minimum}
     if policy.get("minResources"):
         spec["minResources"] = dict(policy["minResources"])
     if gang == "volcano":

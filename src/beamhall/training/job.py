@@ -10,7 +10,7 @@ Source: reference "Training jobs", sections 1.1 and 1.2.
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from beamhall.kernel.errors import Cause
 from beamhall.kernel.kinds import Kind
@@ -77,81 +77,127 @@ class Observed:
     Attributes:
         counts: By canonical replica type; every type of the job is there.
         succeeded: The replicas, as (type, index), whose Pod succeeded.
+        active: Those whose Pod runs.
+        ready: Those whose Pod runs and is ready.
+        evicted: Those whose Pod was evicted for good.
     """
 
     counts: Mapping[str, Counts]
     succeeded: frozenset[tuple[str, int]] = frozenset()
+    active: frozenset[tuple[str, int]] = frozenset()
+    ready: frozenset[tuple[str, int]] = frozenset()
+    evicted: frozenset[tuple[str, int]] = frozenset()
 
     def is_complete(self, replica: Replica) -> bool:
         """Tell whether every replica of a type succeeded."""
         return self.counts[replica.type].succeeded >= replica.count
 
 
-class Framework(Protocol):
-    """What is special about one kind of training job. Everything else is shared."""
+class Framework:
+    """What is special about one kind of training job; everything else is shared. Subclasses say the differences.
+
+    Attributes:
+        kind: The kind of the job's objects.
+        replicas_field: The field of the spec that holds the replicas.
+        replica_types: The canonical names of the replica types, in the order in which they are looked at.
+        container: The name of the container that trains.
+        port_name: The name of the port that replicas find each other by.
+        port: That port, where the job names none.
+        default_restart_policy: The restart policy of replicas that name none.
+        has_services: Whether each replica has a Service of its own name.
+        child_kinds: The kinds of the objects that a job has beside Pods and the Services of its replicas.
+    """
+
+    kind: Kind
+    replicas_field: str
+    replica_types: Sequence[str]
+    container: str
+    port_name: str
+    port: int
+    default_restart_policy: str = "Never"
+    has_services: bool = True
+    child_kinds: Sequence[Kind] = ()
 
     @property
-    def kind(self) -> Kind:
-        """The kind of the job's objects."""
-        ...
+    def operator(self) -> str:
+        """Name the controller as its label does."""
+        return f"{self.kind.kind.lower()}-controller"
 
-    @property
-    def replicas_field(self) -> str:
-        """The field of the spec that holds the replicas."""
-        ...
-
-    @property
-    def replica_types(self) -> Sequence[str]:
-        """The canonical names of the replica types, in the order in which they are looked at."""
-        ...
-
-    @property
-    def container(self) -> str:
-        """The name of the container that trains."""
-        ...
-
-    @property
-    def port_name(self) -> str:
-        """The name of the port that replicas find each other by."""
-        ...
-
-    @property
-    def port(self) -> int:
-        """That port, where the job names none."""
-        ...
-
-    @property
-    def default_restart_policy(self) -> str:
-        """The restart policy of replicas that name none."""
-        ...
+    def owns(self, obj: ReadOnlyObject) -> bool:
+        """Tell whether an object of the kind is run by this framework: two may share a kind."""
+        return True
 
     def default_count(self, type_: str) -> int:
         """Give the number of replicas of a type that names none."""
-        ...
+        return 1
+
+    def child_name(self, job: "TrainingJob", type_: str, index: int) -> str:
+        """Name the Pod and the Service of one replica."""
+        return f"{job.name}-{type_.lower()}-{index}"
 
     def environment(self, job: "TrainingJob", type_: str, index: int, container: str) -> Sequence[Object]:
         """Give the environment variables to append to a container of one replica."""
-        ...
+        raise NotImplementedError
+
+    def finish_pod(self, job: "TrainingJob", type_: str, index: int, pod: Object) -> None:
+        """Change the Pod of one replica, which is complete otherwise, in place."""
+
+    def children(self, job: "TrainingJob", observed: Observed) -> Sequence[tuple[Kind, Object]]:
+        """Give the objects that the job has beside Pods and the Services of its replicas; owners are added."""
+        return ()
+
+    def is_due(self, job: "TrainingJob", type_: str, observed: Observed) -> bool:
+        """Tell whether the Pods of a type may be made now."""
+        return True
+
+    def is_replaced(self, job: "TrainingJob", type_: str) -> bool:
+        """Tell whether failed Pods of a type are made anew although their restart policy is ``Never``."""
+        return False
+
+    def gang_size(self, job: "TrainingJob") -> int:
+        """Give how many Pods start together or not at all."""
+        return job.n_replicas
 
     def is_master(self, job: "TrainingJob", type_: str, index: int) -> bool:
         """Tell whether a replica is the one whose log and metrics stand for the job's."""
-        ...
+        raise NotImplementedError
 
     def is_succeeded(self, job: "TrainingJob", observed: Observed) -> bool:
         """Tell whether the job has reached its end well."""
-        ...
+        raise NotImplementedError
 
     def is_running(self, job: "TrainingJob", observed: Observed) -> bool:
         """Tell whether the deciding replicas run."""
-        ...
+        raise NotImplementedError
 
     def failure(self, job: "TrainingJob", observed: Observed) -> str:
         """Say why the job failed for good, empty if it has not; ``counts.failed`` has only what is not restarted."""
-        ...
+        raise NotImplementedError
+
+    def failure_reason(self, job: "TrainingJob", observed: Observed) -> str:
+        """Give the reason of a failure without the kind's name; empty: ``Failed``."""
+        return ""
 
     def validate(self, job: "TrainingJob") -> Sequence[Cause]:
         """Say what is wrong with the job beyond what every kind asks for."""
-        ...
+        return ()
+
+    def say_created(self, job: "TrainingJob") -> str:
+        """Word the condition Created."""
+        return f"{self.kind.kind} {job.name} is created."
+
+    def say_running(self, job: "TrainingJob") -> str:
+        """Word the condition Running."""
+        return f"{self.kind.kind} {job.namespace}/{job.name} is running."
+
+    def say_succeeded(self, job: "TrainingJob") -> str:
+        """Word the condition Succeeded."""
+        return f"{self.kind.kind} {job.namespace}/{job.name} successfully completed."
+
+    def say_restarting(self, job: "TrainingJob", type_: str, n: int) -> str:
+        """Word the condition Restarting, for ``n`` failed replicas of a type."""
+        name = f"{job.namespace}/{job.name}"
+        return f"{self.kind.kind} {name} is restarting because {n} {type_} replica(s) failed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +238,7 @@ class TrainingJob:
 
     def child_name(self, type_: str, index: int) -> str:
         """Name the Pod and the Service of one replica."""
-        return f"{self.name}-{type_.lower()}-{index}"
+        return self.framework.child_name(self, type_, index)
 
     def host(self, type_: str, index: int) -> str:
         """Name the host of one replica as its peers resolve it, without a cluster domain."""
@@ -200,22 +246,25 @@ class TrainingJob:
 
     def port(self, type_: str) -> int:
         """Give the port that replicas of a type listen on for their peers."""
-        containers = self.replicas[type_].template["spec"]["containers"]
-        for container in containers:
-            if container.get("name") == self.framework.container:
-                for port in container.get("ports") or ():
-                    if port.get("name") == self.framework.port_name:
-                        return int(port["containerPort"])
+        container = main_container(self.framework, self.replicas[type_].template["spec"]["containers"]) or {}
+        for port in container.get("ports") or ():
+            if port.get("name") == self.framework.port_name:
+                return int(port["containerPort"])
         return self.framework.port
 
     def labels(self, type_: str = "", index: int | None = None) -> dict[str, str]:
         """Give the labels that select the job's children, or those of one type, or of one replica."""
-        labels = {OPERATOR_LABEL: f"{self.framework.kind.kind.lower()}-controller", JOB_LABEL: self.name}
+        labels = {OPERATOR_LABEL: self.framework.operator, JOB_LABEL: self.name}
         if type_:
             labels[TYPE_LABEL] = type_.lower()
         if index is not None:
             labels[INDEX_LABEL] = str(index)
         return labels
+
+
+def main_container(framework: Framework, containers: Sequence[Any]) -> Any:
+    """Give the container that trains: the one of the framework's name, else the first; None if there is none."""
+    return next((c for c in containers if c.get("name") == framework.container), containers[0] if containers else None)
 
 
 def canonical_type(framework: Framework, written: str) -> str | None:
@@ -249,9 +298,9 @@ def _add_port(framework: Framework, template: Object) -> None:
     """Give the framework's container (the first one if none has its name) the framework's port."""
     spec = template["spec"] = template.get("spec") or {}
     containers = spec["containers"] = spec.get("containers") or []
-    if not containers:
+    container = main_container(framework, containers)
+    if container is None:
         return
-    container = next((c for c in containers if c.get("name") == framework.container), containers[0])
     ports = container["ports"] = container.get("ports") or []
     if not any(port.get("name") == framework.port_name for port in ports):
         ports.append({"name": framework.port_name, "containerPort": framework.port})
@@ -260,7 +309,8 @@ def _add_port(framework: Framework, template: Object) -> None:
 def _read_run_policy(spec: Mapping[str, Any]) -> RunPolicy:
     policy: Mapping[str, Any] = spec.get("runPolicy") or {}
     return RunPolicy(
-        clean_pod_policy=policy.get("cleanPodPolicy") or "None",
+        # MPIJob of v1 may say it at the top too, as it did before there was a run policy.
+        clean_pod_policy=policy.get("cleanPodPolicy") or spec.get("cleanPodPolicy") or "None",
         ttl_s=policy.get("ttlSecondsAfterFinished"),
         active_deadline_s=policy.get("activeDeadlineSeconds"),
         backoff_limit=policy.get("backoffLimit"),

@@ -19,7 +19,7 @@ from beamhall.kernel.kinds import POD, SERVICE
 from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, name_of, namespace_of
 from beamhall.kernel.plan import Plan, View
 from beamhall.kernel.planner import Planner
-from beamhall.training.children import build_pod, build_service
+from beamhall.training.children import build_pod
 from beamhall.training.conditions import (
     CREATED,
     FAILED,
@@ -32,7 +32,8 @@ from beamhall.training.conditions import (
 )
 from beamhall.training.draft import Draft
 from beamhall.training.gangs import Gang, build_pod_group, holds_pods_back, join_group, pod_group_kind
-from beamhall.training.job import OUR_MANAGER, Framework, read_job
+from beamhall.training.job import OUR_MANAGER, Framework, Observed, read_job
+from beamhall.training.provision import TAKEN_RETRY_S, make_children, make_services, remove_extra
 from beamhall.training.restarts import (
     ANNOTATION,
     container_restarts,
@@ -50,8 +51,6 @@ from beamhall.training.survey import (
     take_survey,
 )
 from beamhall.training.validation import validate
-
-_TAKEN_RETRY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +75,10 @@ def training_planner(framework: Framework, settings: TrainingSettings) -> Planne
     """Make the planner of one kind, with what it must be shown."""
     group_kind = pod_group_kind(settings.gang)
     return Planner(
-        name=framework.kind.kind.lower(),
+        name=framework.kind.kind.lower() + ("" if framework.kind.version == "v1" else f"-{framework.kind.version}"),
         kind=framework.kind,
         plan=partial(plan_training, framework, settings),
-        watches=(POD, SERVICE, *((group_kind,) if group_kind else ())),
+        watches=tuple(dict.fromkeys((POD, SERVICE, *framework.child_kinds, *((group_kind,) if group_kind else ())))),
     )
 
 
@@ -87,11 +86,13 @@ def plan_training(framework: Framework, settings: TrainingSettings, obj: ReadOnl
     """Decide the next step of a training job."""
     if is_being_deleted(obj):
         return Plan(why="the job is being deleted")
+    if not framework.owns(obj):
+        return Plan(why="the job is of the kind's other version")
     job = read_job(framework, obj)
     if job.run_policy.managed_by not in ("", OUR_MANAGER):
         return Plan(why=f"the job is managed by {job.run_policy.managed_by}")
     draft = Draft(job, view)
-    draft.set_condition(CREATED, "True", f"{framework.kind.kind} {job.name} is created.")
+    draft.set_condition(CREATED, "True", framework.say_created(job))
     if is_finished(draft.conditions):
         return _clean_up(draft, settings)
     if causes := validate(framework, obj):
@@ -118,19 +119,20 @@ def _advance(draft: Draft, settings: TrainingSettings) -> Plan:
     if message := job.framework.failure(job, observed) or _limit_reached(draft, survey):
         for slot in survey.of_state("failed", "restart"):
             _emit_exit(draft, slot)
-        return _fail(draft, message)
+        return _fail(draft, message, job.framework.failure_reason(job, observed))
     _restart_failed(draft, survey)
-    _remove_extra(draft, survey)
-    _make_services(draft, survey)
+    remove_extra(draft, survey, observed)
+    make_services(draft, survey)
+    make_children(draft, observed)
     if _make_group(draft, settings):
-        _make_pods(draft, settings, survey)
+        _make_pods(draft, settings, survey, observed)
     _report_running(draft, survey)
     return draft.plan(_summary(survey))
 
 
 def _succeed(draft: Draft) -> Plan:
     job = draft.job
-    message = f"{job.framework.kind.kind} {job.namespace}/{job.name} successfully completed."
+    message = job.framework.say_succeeded(job)
     draft.status.setdefault("completionTime", draft.now)
     if draft.set_condition(SUCCEEDED, "True", message):
         draft.emit(f"{job.framework.kind.kind}Succeeded", message)
@@ -234,30 +236,9 @@ def _restart_failed(draft: Draft, survey: Survey) -> None:
         draft.annotate(ANNOTATION, write_restarts(record))
         type_ = failed[0].type
         n = sum(slot.type == type_ for slot in failed)
-        message = f"{kind} {job.namespace}/{job.name} is restarting because {n} {type_} replica(s) failed."
+        message = job.framework.say_restarting(job, type_, n)
         draft.set_condition(RESTARTING, "True", message)
         draft.emit(f"{kind}Restarting", message, "Warning")
-
-
-def _remove_extra(draft: Draft, survey: Survey) -> None:
-    for pod in survey.extra_pods:
-        if not is_being_deleted(pod):
-            draft.delete(POD, pod)
-    wanted = {slot.name for slot in survey.slots}
-    for name, service in survey.services.items():
-        if name not in wanted:
-            draft.delete(SERVICE, service)
-
-
-def _make_services(draft: Draft, survey: Survey) -> None:
-    """Make the missing Services, before the Pods: a Pod resolves its peers' names as soon as it starts."""
-    for slot in survey.slots:
-        if slot.name in survey.services:
-            continue
-        if draft.view.get(SERVICE, slot.name, draft.job.namespace) is None:
-            draft.create(SERVICE, build_service(draft.job, slot.type, slot.index))
-        else:
-            draft.again_after(_TAKEN_RETRY_S)
 
 
 def _make_group(draft: Draft, settings: TrainingSettings) -> bool:
@@ -283,12 +264,14 @@ def _delete_group(draft: Draft, settings: TrainingSettings) -> None:
             draft.delete(kind, group)
 
 
-def _make_pods(draft: Draft, settings: TrainingSettings, survey: Survey) -> None:
+def _make_pods(draft: Draft, settings: TrainingSettings, survey: Survey, observed: Observed) -> None:
     """Make the missing Pods, except those that wait for their back-off or for their name."""
     job = draft.job
     known = read_restarts(job.object)
     warned: set[str] = set()
     for slot in survey.of_state("missing"):
+        if not job.framework.is_due(job, slot.type, observed):
+            continue
         entry = known.get(slot.name)
         if entry is not None and (wait_s := entry.wait_s(draft.view.now)) > 0:
             draft.again_after(wait_s)
@@ -303,7 +286,7 @@ def _make_pods(draft: Draft, settings: TrainingSettings, survey: Survey) -> None
             draft.emit("SetPodTemplateRestartPolicy", message, "Warning")
         draft.create(POD, pod)
     if survey.of_state("taken"):
-        draft.again_after(_TAKEN_RETRY_S)
+        draft.again_after(TAKEN_RETRY_S)
 
 
 def _report_replicas(draft: Draft, survey: Survey) -> None:
@@ -327,7 +310,7 @@ def _report_running(draft: Draft, survey: Survey) -> None:
         return
     if is_true(draft.conditions, RESTARTING) and survey.of_state("missing", "leaving", "pending", "taken"):
         return
-    draft.set_condition(RUNNING, "True", f"{job.framework.kind.kind} {job.namespace}/{job.name} is running.")
+    draft.set_condition(RUNNING, "True", job.framework.say_running(job))
 
 
 def _clean_up(draft: Draft, settings: TrainingSettings) -> Plan:

@@ -1,18 +1,29 @@
 """The training frameworks that are served: planners, definitions and admission, for ``beamhall.app``."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from beamhall.kernel.errors import Cause
-from beamhall.kernel.kinds import TF_JOB, Kind
+from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject
 from beamhall.kernel.planner import Planner
-from beamhall.training.crds import tf_job_definition
+from beamhall.training import definitions
+from beamhall.training.frameworks.jaxjob import JAXJob
+from beamhall.training.frameworks.paddlejob import PaddleJob
+from beamhall.training.frameworks.pytorchjob import PyTorchJob
 from beamhall.training.frameworks.tfjob import TFJob
+from beamhall.training.frameworks.xgboostjob import XGBoostJob
+from beamhall.training.job import Framework
 from beamhall.training.planner import TrainingSettings, training_planner
 from beamhall.training.validation import validate
 
 Validate = Callable[[ReadOnlyObject, ReadOnlyObject | None], list[Cause]]
 """Says what is wrong with an object, given the one that it replaces."""
+
+
+def training_frameworks(cluster_domain: str = "") -> Sequence[Framework]:
+    """Give every framework. See ``training_planners``."""
+    return (TFJob(cluster_domain), PyTorchJob(), JAXJob(), XGBoostJob(), PaddleJob())
 
 
 def training_planners(settings: TrainingSettings, cluster_domain: str = "") -> Sequence[Planner]:
@@ -22,19 +33,20 @@ def training_planners(settings: TrainingSettings, cluster_domain: str = "") -> S
         settings: How jobs are run.
         cluster_domain: Put after ``.svc`` in the host names of TF_CONFIG; empty: nothing.
     """
-    return (training_planner(TFJob(cluster_domain), settings),)
+    return tuple(training_planner(framework, settings) for framework in training_frameworks(cluster_domain))
 
 
 def training_definitions() -> Sequence[Object]:
     """Give the CustomResourceDefinitions of every framework."""
-    return (tf_job_definition(),)
+    return (
+        definitions.tf_job_definition(),
+        definitions.pytorch_job_definition(),
+        definitions.jax_job_definition(),
+        definitions.xgboost_job_definition(),
+        definitions.paddle_job_definition(),
+    )
 
 
 def training_validators() -> Mapping[Kind, Validate]:
     """Give what admission asks for each kind: ``validate(obj, old)``, where ``old`` is None for a new object."""
-    return {TF_JOB: validate_tfjob}
-
-
-def validate_tfjob(obj: ReadOnlyObject, old: ReadOnlyObject | None = None) -> list[Cause]:
-    """Say what is wrong with a TFJob: the rules of upstream's admission webhook. ``old`` is None for a new object."""
-    return validate(TFJob(), obj, old)
+    return {framework.kind: partial(validate, framework) for framework in training_frameworks()}

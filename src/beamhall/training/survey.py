@@ -4,14 +4,15 @@ A slot is one replica, ``(type, index)``, and has at most one Pod, since the Pod
 ``planner``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from beamhall.kernel.conditions import is_true
 from beamhall.kernel.kinds import POD, SERVICE
 from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, name_of
 from beamhall.kernel.plan import View
-from beamhall.training.job import Counts, Observed, Replica, TrainingJob
+from beamhall.training.job import Counts, Observed, Replica, TrainingJob, main_container
 
 SlotState = Literal["missing", "taken", "leaving", "pending", "active", "succeeded", "failed", "restart"]
 """How a slot is: no Pod; its name is taken by another's Pod; Pod being deleted; not yet running; running; succeeded;
@@ -70,7 +71,10 @@ def observe(job: TrainingJob, survey: Survey) -> Observed:
     """Count what the framework's rules look at: Pods that will be made anew have not failed."""
     return Observed(
         {t: _count(survey, t, ("failed",)) for t in job.replicas},
-        frozenset((slot.type, slot.index) for slot in survey.of_state("succeeded")),
+        succeeded=_places(survey.of_state("succeeded")),
+        active=_places(survey.of_state("active")),
+        ready=_places(slot for slot in survey.of_state("active") if is_true(slot.pod, "Ready")),
+        evicted=_places(slot for slot in survey.of_state("failed") if _reason(slot.pod) == "Evicted"),
     )
 
 
@@ -81,9 +85,10 @@ def count_for_status(job: TrainingJob, survey: Survey) -> dict[str, Counts]:
 
 def exit_code(job: TrainingJob, pod: ReadOnlyObject) -> int | None:
     """Give the exit code of the container that trains, None while it has none."""
+    name = (main_container(job.framework, (pod.get("spec") or {}).get("containers") or ()) or {}).get("name")
     for container in (pod.get("status") or {}).get("containerStatuses") or ():
         ended = (container.get("state") or {}).get("terminated")
-        if container.get("name") == job.framework.container and ended:
+        if container.get("name") == name and ended:
             return int(ended.get("exitCode") or 0)
     return None
 
@@ -118,7 +123,15 @@ def _is_retryable(job: TrainingJob, replica: Replica, pod: ReadOnlyObject) -> bo
         # No exit code at all: the Pod failed around its container (evicted, its node lost), which says nothing of the
         # program.
         return code is None or code >= _RETRYABLE_FROM
-    return replica.restart_policy in ("OnFailure", "Always")
+    return replica.restart_policy in ("OnFailure", "Always") or job.framework.is_replaced(job, replica.type)
+
+
+def _places(slots: Iterable[Slot]) -> frozenset[tuple[str, int]]:
+    return frozenset((slot.type, slot.index) for slot in slots)
+
+
+def _reason(pod: ReadOnlyObject) -> str:
+    return (pod.get("status") or {}).get("reason") or ""
 
 
 def _count(survey: Survey, type_: str, failed: Sequence[SlotState]) -> Counts:

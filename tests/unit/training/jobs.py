@@ -1,33 +1,36 @@
-"""TFJobs and what becomes of their Pods, by keyword arguments."""
+"""Training jobs and what becomes of their Pods, by keyword arguments."""
 
 from typing import Any
 
-from beamhall.kernel.kinds import POD, TF_JOB
+from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Key, Object, name_of
 from beamhall.training.frameworks.tfjob import TFJob
+from beamhall.training.job import Framework
 from beamhall.training.planner import TrainingSettings, training_planner
 from tests.planning import World
 
+TF = TFJob()
 
-def tf_job(
-    replicas: dict[str, int] | None = None,
+
+def job_of(
+    framework: Framework,
+    replicas: dict[str, int],
     *,
     restart: str | None = None,
     template: dict[str, Any] | None = None,
     run_policy: dict[str, Any] | None = None,
     **spec: Any,
 ) -> Object:
-    """Make a TFJob ``ns/j`` with these replicas; one parameter server and two workers if none are given."""
-    template = template or {"spec": {"containers": [{"name": "tensorflow", "image": "i"}]}}
+    """Make a job ``ns/j`` of a framework with these replicas."""
+    template = template or {"spec": {"containers": [{"name": framework.container, "image": "i"}]}}
     policy = {"restartPolicy": restart} if restart else {}
     return {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "TFJob",
+        "apiVersion": framework.kind.api_version,
+        "kind": framework.kind.kind,
         "metadata": {"name": "j", "namespace": "ns", "uid": "job-uid"},
         "spec": {
-            "tfReplicaSpecs": {
-                type_: {"replicas": n, "template": template, **policy}
-                for type_, n in (replicas or {"PS": 1, "Worker": 2}).items()
+            framework.replicas_field: {
+                type_: {"replicas": n, "template": template, **policy} for type_, n in replicas.items()
             },
             **({"runPolicy": run_policy} if run_policy else {}),
             **spec,
@@ -35,17 +38,23 @@ def tf_job(
     }
 
 
-class Run:
-    """A TFJob in a world, and the kubelet's part."""
+def tf_job(replicas: dict[str, int] | None = None, **options: Any) -> Object:
+    """Make a TFJob; one parameter server and two workers if no replicas are given."""
+    return job_of(TF, replicas or {"PS": 1, "Worker": 2}, **options)
 
-    def __init__(self, job: Object, **settings: Any) -> None:
-        self.world = World((TF_JOB, job))
-        self.planner = training_planner(TFJob(), TrainingSettings(**settings))
+
+class Run:
+    """A job in a world, and the kubelet's part; a TFJob unless another framework is given."""
+
+    def __init__(self, job: Object, framework: Framework = TF, **settings: Any) -> None:
+        self.framework = framework
+        self.world = World((framework.kind, job))
+        self.planner = training_planner(framework, TrainingSettings(**settings))
         self.settle()
 
     @property
     def job(self) -> Object:
-        return self.world.objects[Key(TF_JOB, "ns", "j")]
+        return self.world.objects[Key(self.framework.kind, "ns", "j")]
 
     @property
     def conditions(self) -> list[str]:
@@ -68,8 +77,13 @@ class Run:
     def pod(self, name: str) -> Object:
         return self.world.objects[Key(POD, "ns", name)]
 
+    def env(self, name: str) -> dict[str, str]:
+        """The variables of a Pod's first container."""
+        variables = self.pod(name)["spec"]["containers"][0].get("env") or []
+        return {variable["name"]: variable.get("value", "(from a field)") for variable in variables}
+
     def settle(self) -> None:
-        self.world.settle(self.planner.plan, TF_JOB, "j")
+        self.world.settle(self.planner.plan, self.framework.kind, "j")
 
     def start(self, *names: str, restarts: int = 0) -> None:
         """Let Pods (all that are there, if none are named) run."""
@@ -101,5 +115,7 @@ class Run:
         pod["status"] = {
             "phase": phase,
             "startTime": pod.get("status", {}).get("startTime", now),
-            "containerStatuses": [{"name": "tensorflow", "state": state, "restartCount": restarts}],
+            "containerStatuses": [
+                {"name": pod["spec"]["containers"][0]["name"], "state": state, "restartCount": restarts}
+            ],
         }

@@ -1,11 +1,21 @@
-"""The definition of TFJob: what users and tools address it by, and that it holds what the planner writes."""
+"""The definitions of training jobs: names that users and tools use, upstream's fields, and all that planners write."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from beamhall.training.crds import tf_job_definition
+import pytest
+from kubeflow.training import models as sdk
+
 from beamhall.training.registry import training_definitions
 from tests.unit.training.jobs import Run, tf_job
+
+models: Any = sdk
+_DEFINITIONS = {definition["spec"]["names"]["kind"]: definition for definition in training_definitions()}
+
+
+def _schema(kind: str) -> dict[str, Any]:
+    schema: dict[str, Any] = _DEFINITIONS[kind]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
 
 
 def _unknown(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
@@ -23,20 +33,84 @@ def _unknown(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str
             yield from _unknown(item, inner, f"{path}.{key}")
 
 
-def test_names_columns_and_subresource() -> None:
-    definition = tf_job_definition()
+def _differences(model: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Compare the fields of a model of upstream's SDK with ours."""
+    names = {model.attribute_map[attribute]: type_ for attribute, type_ in model.openapi_types.items()}
+    ours = schema.get("properties") or {}
+    for name in sorted(set(names) ^ set(ours)):
+        yield f"{path}.{name}: only {'upstream' if name in names else 'ours'}"
+    for name in set(names) & set(ours):
+        yield from _type_differences(names[name], ours[name], f"{path}.{name}")
+
+
+_PLAIN = {"str": "string", "int": "integer", "bool": "boolean", "datetime": "string"}
+
+
+def _type_differences(type_: str, schema: dict[str, Any], path: str) -> Iterator[str]:
+    if type_ in _PLAIN:
+        if schema.get("type") != _PLAIN[type_]:
+            yield f"{path}: {type_} upstream, {schema.get('type')} ours"
+    elif type_.startswith("list["):
+        if schema.get("type") != "array":
+            yield f"{path}: a list upstream"
+        yield from _type_differences(type_[5:-1], schema["items"], f"{path}[]")
+    elif type_.startswith("dict("):
+        if "additionalProperties" not in schema:
+            yield f"{path}: a mapping upstream"
+        yield from _type_differences(type_[5:-1].split(", ")[1], schema["additionalProperties"], f"{path}.*")
+    elif type_.startswith("Kubeflow"):
+        yield from _differences(getattr(models, type_), schema, path)
+    elif schema.get("type") != "object" and "anyOf" not in schema:
+        yield f"{path}: {type_} upstream, {schema.get('type')} ours"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("TFJob", models.KubeflowOrgV1TFJobSpec),
+        ("PyTorchJob", models.KubeflowOrgV1PyTorchJobSpec),
+        ("JAXJob", models.KubeflowOrgV1JAXJobSpec),
+        ("XGBoostJob", models.KubeflowOrgV1XGBoostJobSpec),
+        ("PaddleJob", models.KubeflowOrgV1PaddleJobSpec),
+    ],
+)
+def test_spec_and_status_are_upstreams_field_by_field(kind: str, spec: Any) -> None:
+    schema = _schema(kind)["properties"]
+    assert list(_differences(spec, schema["spec"], "spec")) == []
+    assert list(_differences(models.KubeflowOrgV1JobStatus, schema["status"], "status")) == []
+
+
+def test_the_comparison_sees_what_is_missing_and_what_is_of_another_type() -> None:
+    schema = _schema("PyTorchJob")["properties"]["spec"]
+    elastic = {**schema["properties"]["elasticPolicy"]["properties"], "rdzvPort": {"type": "string"}}
+    del elastic["rdzvId"]
+    changed = {"properties": {**schema["properties"], "elasticPolicy": {"type": "object", "properties": elastic}}}
+    assert list(_differences(models.KubeflowOrgV1PyTorchJobSpec, changed, "spec")) == [
+        "spec.elasticPolicy.rdzvId: only upstream",
+        "spec.elasticPolicy.rdzvPort: int upstream, string ours",
+    ]
+
+
+@pytest.mark.parametrize("kind", _DEFINITIONS)
+def test_names_columns_and_subresources(kind: str) -> None:
+    definition = _DEFINITIONS[kind]
     version = definition["spec"]["versions"][0]
-    assert definition["metadata"]["name"] == "tfjobs.kubeflow.org"
-    assert definition["spec"]["names"]["singular"] == "tfjob"
+    assert definition["metadata"]["name"] == f"{kind.lower()}s.kubeflow.org"
+    assert definition["spec"]["names"]["singular"] == kind.lower()
     assert [(c["name"], c["jsonPath"]) for c in version["additionalPrinterColumns"]] == [
         ("State", ".status.conditions[-1:].type"),
         ("Age", ".metadata.creationTimestamp"),
     ]
-    assert version["subresources"] == {"status": {}}
+    scaled = {"PyTorchJob": "pytorchReplicaSpecs", "JAXJob": "jaxReplicaSpecs", "PaddleJob": "paddleReplicaSpecs"}
+    paths = {
+        "specReplicasPath": f".spec.{scaled.get(kind)}.Worker.replicas",
+        "statusReplicasPath": ".status.replicaStatuses.Worker.active",
+        "labelSelectorPath": ".status.replicaStatuses.Worker.selector",
+    }
+    assert version["subresources"] == {"status": {}} | ({"scale": paths} if kind in scaled else {})
 
 
 def test_nothing_that_users_or_the_planner_write_is_pruned() -> None:
-    schema = tf_job_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     policy = {
         "cleanPodPolicy": "All",
         "ttlSecondsAfterFinished": 1,
@@ -50,9 +124,9 @@ def test_nothing_that_users_or_the_planner_write_is_pruned() -> None:
     run.start()
     run.end("j-worker-1", 1)
     job = {k: v for k, v in run.job.items() if k in ("spec", "status")}
-    assert list(_unknown(job, schema)) == []
-    assert list(_unknown({"spec": {"tfReplicaSpec": {}}}, schema)) == [".spec.tfReplicaSpec"]
+    assert list(_unknown(job, _schema("TFJob"))) == []
+    assert list(_unknown({"spec": {"tfReplicaSpec": {}}}, _schema("TFJob"))) == [".spec.tfReplicaSpec"]
 
 
 def test_every_framework_is_defined() -> None:
-    assert [d["spec"]["names"]["kind"] for d in training_definitions()] == ["TFJob"]
+    assert set(_DEFINITIONS) == {"TFJob", "PyTorchJob", "JAXJob", "XGBoostJob", "PaddleJob"}

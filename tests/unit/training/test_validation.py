@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from beamhall.training.registry import validate_tfjob
-from tests.unit.training.jobs import tf_job
+from beamhall.training.validation import validate
+from tests.unit.training.jobs import TF, tf_job
 
 
 def _template(*containers: dict[str, Any]) -> dict[str, Any]:
@@ -52,20 +52,20 @@ def _named(name: str) -> dict[str, Any]:
     ],
 )
 def test_bad_jobs(job: dict[str, Any], field: str, words: str) -> None:
-    cause = validate_tfjob(job)[0]
+    cause = validate(TF, job)[0]
     assert cause.field == field
     assert words in cause.message
 
 
 @pytest.mark.parametrize("job", [tf_job(), tf_job({"chief": 1, "WORKER": 2}), tf_job({"Worker": 0}), _named("j" * 50)])
 def test_good_jobs(job: dict[str, Any]) -> None:
-    assert validate_tfjob(job) == []
+    assert validate(TF, job) == []
 
 
 def test_a_bad_job_from_before_can_lose_its_finalizer() -> None:
     old = tf_job({"Boss": 1})
     old["metadata"]["finalizers"] = ["f"]
-    assert validate_tfjob(tf_job({"Boss": 1}), old) == []
+    assert validate(TF, tf_job({"Boss": 1}), old) == []
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,5 @@ def test_a_bad_job_from_before_can_lose_its_finalizer() -> None:
     ],
 )
 def test_updates(before: dict[str, Any], after: dict[str, Any], field: str | None) -> None:
-    causes = validate_tfjob(tf_job(run_policy=after), tf_job(run_policy=before))
+    causes = validate(TF, tf_job(run_policy=after), tf_job(run_policy=before))
     assert [cause.field for cause in causes] == ([field] if field else [])

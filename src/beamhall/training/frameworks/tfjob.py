@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from beamhall.kernel.errors import Cause
-from beamhall.kernel.kinds import TF_JOB, Kind
+from beamhall.kernel.kinds import TF_JOB
 from beamhall.kernel.objects import Object
-from beamhall.training.job import Observed, Replica, TrainingJob
+from beamhall.training.job import Framework, Observed, Replica, TrainingJob
 
 CHIEF = "Chief"
 MASTER = "Master"
@@ -24,8 +24,8 @@ PS = "PS"
 EVALUATOR = "Evaluator"
 
 
-@dataclass(frozen=True, slots=True)
-class TFJob:
+@dataclass(frozen=True)
+class TFJob(Framework):
     """The framework of TFJob objects.
 
     Attributes:
@@ -34,17 +34,12 @@ class TFJob:
 
     cluster_domain: str = ""
 
-    kind: Kind = TF_JOB
-    replicas_field: str = "tfReplicaSpecs"
-    replica_types: Sequence[str] = (CHIEF, EVALUATOR, MASTER, PS, WORKER)
-    container: str = "tensorflow"
-    port_name: str = "tfjob-port"
-    port: int = 2222
-    default_restart_policy: str = "Never"
-
-    def default_count(self, type_: str) -> int:
-        """Give 1, for every type."""
-        return 1
+    kind = TF_JOB
+    replicas_field = "tfReplicaSpecs"
+    replica_types = (CHIEF, EVALUATOR, MASTER, PS, WORKER)
+    container = "tensorflow"
+    port_name = "tfjob-port"
+    port = 2222
 
     def environment(self, job: TrainingJob, type_: str, index: int, container: str) -> Sequence[Object]:
         """Give TF_CONFIG to the container ``tensorflow`` of a job with more than one replica."""

@@ -10,7 +10,7 @@ from beamhall.embedded.api.schema_form import schema_problems
 from beamhall.kernel.conditions import is_true
 from beamhall.kernel.errors import Invalid, NotFound, UnsupportedMediaType
 from beamhall.kernel.kinds import CUSTOM_RESOURCE_DEFINITION, Kind
-from beamhall.training.crds import tf_job_definition
+from beamhall.training.definitions import tf_job_definition
 from tests.unit.embedded.api.conftest import ADMIN, TOY, TOY_SCHEMA, running_api, toy, toy_definition, until_gone
 
 
