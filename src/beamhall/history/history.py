@@ -17,6 +17,7 @@ from beamhall.history.protocol import Reading, Writing
 T = TypeVar("T")
 
 _READERS = 4
+_SQLITE = "sqlite:///"
 
 
 class _Change(Protocol):
@@ -35,7 +36,7 @@ class _Opened(Protocol):
 
 def sqlite_url(path: Path) -> str:
     """Give the URL of a database in a file."""
-    return f"sqlite:///{path.absolute()}"
+    return f"{_SQLITE}{path.absolute()}"
 
 
 class History:
@@ -81,6 +82,10 @@ class History:
         change = opened.submit(do)
         await loop.run_in_executor(self._writer, opened.write)
         return cast("T", change.outcome())
+
+    def may_have_records(self) -> bool:
+        """Tell whether there is a database already; what has nothing to write need not open one that is not there."""
+        return not self._url.startswith(_SQLITE) or Path(self._url.removeprefix(_SQLITE)).exists()
 
     async def open(self) -> None:
         """Open the database now, so that the first use need not; errors as for ``read``."""

@@ -181,7 +181,8 @@ class RecurringRun(Record, frozen=True, kw_only=True):
         status: ``ENABLED`` or ``DISABLED``.
         interval_s: Seconds between runs; 0: ``cron`` says when.
         time_zone: Of ``cron``, as IANA names it; empty: the service's.
-        last_at: The scheduled time of the last run that was made.
+        next_at: The first scheduled time that is not done; 0: there is none.
+        last_at: Up to when scheduled times are done: the last one that was, or when the trigger was changed after it.
         count: How many runs it made.
     """
 

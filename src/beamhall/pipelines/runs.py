@@ -5,111 +5,81 @@ Functions of one transaction of the history, and pure ones. Knows no HTTP; who c
 Source: kubeflow/pipelines ``apiserver/resource/resource_manager.go``; reference "KFP", section 1.6.
 """
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from beamhall.history.protocol import Reading, Writing
 from beamhall.history.queries import Order, Where
-from beamhall.history.records import Experiment, Moment, Pipeline, PipelineVersion, Run, Specification
+from beamhall.history.records import Experiment, JsonObject, Moment, Pipeline, PipelineVersion, Run
 from beamhall.kernel.errors import BadRequest, NotFound
 from beamhall.pipelines.spec import ir
-from beamhall.pipelines.spec.reading import read_pipeline
-from beamhall.pipelines.spec.sources import Json
 from beamhall.pipelines.spec.types import run_parameter_problems
 
-ENDED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
-"""States of runs that nothing happens to any more."""
-
 NOT_ENDED = ("RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING", "PAUSED")
-"""The other states of runs."""
+"""States of runs that go on."""
 
+PARAMETERS_LIMIT = 1024 * 1024
+"""Bytes of the parameters of a run: all lists that show the run read them."""
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a run runs.
-
-    Attributes:
-        spec_digest: Names the ``Specification``.
-        pipeline_name: As the specification has it.
-        pipeline_id: Of the pipeline that it is a version of; empty: the specification came with the run.
-        pipeline_version_id: The version.
-    """
-
-    spec_digest: str
-    pipeline_name: str
-    pipeline_id: str = ""
-    pipeline_version_id: str = ""
-
-
-def specification_of(namespace: str, document: Json) -> Specification:
-    """Give what a document is kept as: the same document is kept once."""
-    body = msgspec.json.encode(document)
-    return Specification(id=hashlib.sha256(body).hexdigest(), namespace=namespace, body=body.decode())
-
-
-def document_of(tx: Reading, spec_digest: str) -> Json:
-    """Give a document that is kept. Raises ``NotFound``."""
-    found = tx.get(Specification, spec_digest)
-    if found is None:
-        raise NotFound(f"the specification {spec_digest[:12]} is not kept any more")
-    return msgspec.json.decode(found.body)
+_TOLD = 5
 
 
 def version_meant(tx: Reading, pipeline_id: str, version_id: str) -> PipelineVersion:
     """Give the version that a reference means: without a version, the newest.
 
     Raises:
-        NotFound: There is no such pipeline, or no such version of it.
-        BadRequest: The pipeline has no version.
+        NotFound: There is no such pipeline, no such version of it, or none at all.
     """
     if version_id:
         version = tx.get(PipelineVersion, version_id)
-        if version is None or (pipeline_id and version.pipeline_id != pipeline_id):
-            of = f" of pipeline {pipeline_id}" if pipeline_id else ""
-            raise NotFound(f"PipelineVersion {version_id}{of} not found")
+        if version is None or pipeline_id not in ("", version.pipeline_id):
+            of = f" of pipeline {pipeline_id!r}" if pipeline_id else ""
+            raise NotFound(f"PipelineVersion {version_id!r}{of} not found")
         return version
-    if tx.get(Pipeline, pipeline_id) is None:
-        raise NotFound(f"Pipeline {pipeline_id} not found")
-    newest = tx.find(PipelineVersion, Where("pipeline_id", "=", pipeline_id), order=Order("created_at", True), limit=1)
-    if not newest:
-        raise BadRequest(f"Pipeline {pipeline_id} has no version: upload one")
-    return newest[0]
+    newest = newest_version(tx, pipeline_id)
+    if newest is None:
+        is_there = tx.get(Pipeline, pipeline_id) is not None
+        raise NotFound(
+            f"pipeline {pipeline_id!r} has no version" if is_there else f"Pipeline {pipeline_id!r} not found"
+        )
+    return newest
 
 
-def source_of(version: PipelineVersion, document: Json) -> Source:
-    """Give what a run of a version runs."""
-    return Source(version.spec_digest, pipeline_name(document), version.pipeline_id, version.id)
+def newest_version(tx: Reading, pipeline_id: str) -> PipelineVersion | None:
+    """Give the version of a pipeline that was made last."""
+    found = tx.find(
+        PipelineVersion, Where("pipeline_id", "=", pipeline_id), order=Order("created_at", is_descending=True), limit=1
+    )
+    return found[0] if found else None
 
 
-def pipeline_name(document: Json) -> str:
-    """Give the name of the pipeline in a document that was checked."""
-    spec: Mapping[str, Any] = document.get("pipeline_spec") or document.get("pipelineSpec") or document
-    info = spec.get("pipelineInfo") or spec.get("pipeline_info") or {}
-    return str(info.get("name") or "")
+def check_parameters(pipeline: ir.Pipeline, parameters: JsonObject) -> None:
+    """Refuse parameters that a pipeline does not take.
+
+    Raises:
+        BadRequest: It needs others, or others of these types; each cause names one.
+    """
+    size = len(msgspec.json.encode(parameters))
+    if size > PARAMETERS_LIMIT:
+        raise BadRequest(
+            f"runtime_config.parameters: they have {size} bytes, and may have {PARAMETERS_LIMIT}: put large values"
+            " where steps can fetch them, and give the place"
+        )
+    problems = run_parameter_problems(pipeline.root.input_definitions, parameters)
+    if problems:
+        told = "; ".join(each.message for each in problems[:_TOLD])
+        rest = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+        raise BadRequest(f"{told}{rest}", causes=problems)
 
 
-def check_parameters(pipeline: ir.Pipeline, given: Mapping[str, Json]) -> None:
-    """Raise ``BadRequest`` where a pipeline cannot run with these parameters; all that is wrong is told."""
-    found = run_parameter_problems(pipeline.root.input_definitions, given)
-    if found:
-        raise BadRequest("; ".join(each.message for each in found), causes=found)
-
-
-def check_document_parameters(document: Json, given: Mapping[str, Json]) -> None:
-    """Do as ``check_parameters`` with a document that was checked."""
-    check_parameters(read_pipeline(document), given)
-
-
-def begin(now: Moment) -> Mapping[str, Any]:
-    """Give the fields that every new run has."""
+def pending(now: Moment) -> Mapping[str, Any]:
+    """Give the fields of a run that waits to be started."""
     return {"created_at": now, "state": "PENDING", "state_history": [{"update_time": now, "state": "PENDING"}]}
 
 
 def add_run(tx: Writing, run: Run) -> None:
-    """Add a run to its experiment."""
+    """Write a new run down; its experiment tells when. The driver is woken after the commit."""
     tx.add(run)
     tx.change(Experiment, Where("id", "=", run.experiment_id), last_run_created_at=run.created_at)

@@ -33,7 +33,7 @@ class Signals:
         """Say that a schedule was made or changed; after that is committed."""
         self._rescheduled.set()
 
-    async def rescheduled(self, timeout_s: float) -> bool:
+    async def rescheduled(self, timeout_s: float | None) -> bool:
         """Wait for a schedule to have changed, within so many seconds. For the one that makes runs of schedules."""
         is_rung = await wait_for(self._rescheduled, timeout_s)
         self._rescheduled.clear()
@@ -57,8 +57,8 @@ class Signals:
         return self._followed.setdefault(run_id, asyncio.Event())
 
 
-async def wait_for(event: asyncio.Event, timeout_s: float) -> bool:
-    """Wait for an event. False: it did not come within so many seconds."""
+async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
+    """Wait for an event. False: it did not come within so many seconds; None is however long it takes."""
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()

@@ -40,6 +40,7 @@ class Access:
         client: The resource API, where the steps of runs are Pods.
         signals: Tells the driver of runs, and followers of what the driver did.
         default_namespace: Which namespace a request means that names none.
+        time_zone: That of cron expressions that name none.
     """
 
     history: History
@@ -48,6 +49,7 @@ class Access:
     client: Client
     signals: Signals
     default_namespace: str = "default"
+    time_zone: str = "UTC"
 
     def now(self) -> Moment:
         """Give the time as the history has it."""

@@ -8,10 +8,13 @@ from starlette.types import ASGIApp
 
 from beamhall.kernel.errors import ApiError, UserError
 from beamhall.pipelines.api.access import Access
+from beamhall.pipelines.api.artifacts import Artifacts
 from beamhall.pipelines.api.errors import no_such_method, no_such_path, refuse
 from beamhall.pipelines.api.experiments import Experiments
 from beamhall.pipelines.api.messages import reply
+from beamhall.pipelines.api.recurring_runs import RecurringRuns
 from beamhall.pipelines.api.runs import Runs
+from beamhall.pipelines.api.tasks import Tasks
 from beamhall.pipelines.specifications import Specifications
 
 PREFIXES = ("/apis/v2beta1", "/pipeline/apis/v2beta1")
@@ -20,7 +23,13 @@ PREFIXES = ("/apis/v2beta1", "/pipeline/apis/v2beta1")
 def kfp_application(access: Access) -> ASGIApp:
     """Make the application; who calls is authenticated before it."""
     specifications = Specifications()
-    parts = (Experiments(access), Runs(access, specifications))
+    parts = (
+        Experiments(access),
+        Runs(access, specifications),
+        RecurringRuns(access, specifications),
+        Tasks(access),
+        Artifacts(access),
+    )
     routes = [Route("/healthz", _healthz), *(route for part in parts for route in part.routes())]
     return Starlette(
         routes=[Mount(prefix, routes=routes) for prefix in PREFIXES],

@@ -7,7 +7,7 @@ is trusted. Source: Kubeflow Pipelines, backend/src/apiserver/list and filter; b
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -21,6 +21,7 @@ from beamhall.pipelines.api.messages import decode, list_of, message, moment, re
 
 USUAL_SIZE = 20
 LARGEST_SIZE = 200
+BY_AGE = Order()
 
 T = TypeVar("T", bound=AnyRecord)
 
@@ -66,10 +67,14 @@ class Listable(Generic[T]):
     Attributes:
         record: The kind of record.
         fields: The fields that it may be sorted and filtered by, by the names that this API has for them.
+        order: What it is sorted by where a request does not say.
+        values: What is kept for the values that this API has, of the fields for which they differ.
     """
 
     record: type[T]
     fields: Mapping[str, str]
+    order: Order = BY_AGE
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -142,7 +147,7 @@ def _written(token: _Token) -> str:
 def _order(listable: Listable[T], sort_by: str) -> Order:
     words = sort_by.split()
     if not words:
-        return Order()
+        return listable.order
     direction = words[1].lower() if len(words) == 2 else "asc"
     if len(words) > 2 or direction not in ("asc", "desc"):
         raise BadRequest(f"sort_by: {sort_by[:80]!r} cannot be read; write a field, or a field and asc or desc")
@@ -150,10 +155,10 @@ def _order(listable: Listable[T], sort_by: str) -> Order:
 
 
 def _field(listable: Listable[T], key: str, path: str) -> str:
-    field = listable.fields.get(key)
-    if field is None:
+    found = listable.fields.get(key)
+    if found is None:
         raise BadRequest(f"{path}: there is no field {key[:80]!r}; there are {', '.join(sorted(listable.fields))}")
-    return field
+    return found
 
 
 def _conditions(listable: Listable[T], written: str) -> Sequence[Where]:
@@ -164,11 +169,15 @@ def _conditions(listable: Listable[T], written: str) -> Sequence[Where]:
 
 
 def _condition(listable: Listable[T], predicate: Mapping[str, Any], path: str) -> Where:
-    field = _field(listable, predicate.get("key", ""), f"{path}.key")
+    called = predicate.get("key", "")
+    column = _field(listable, called, f"{path}.key")
     if "operation" not in predicate:
         raise BadRequest(f"{path}.operation: it is needed; there are {', '.join(_OPERATIONS)}")
     values = [(key, predicate[key]) for key in _VALUES if key in predicate]
     if len(values) != 1:
         raise BadRequest(f"{path}: one value is needed, and there are {len(values)}; it is one of {', '.join(_VALUES)}")
     key, value = values[0]
-    return Where(field, predicate["operation"], value.get("values", []) if key.endswith("_values") else value)
+    kept = listable.values.get(called, {})
+    if key.endswith("_values"):
+        return Where(column, predicate["operation"], [kept.get(each, each) for each in value.get("values", [])])
+    return Where(column, predicate["operation"], kept.get(value, value))

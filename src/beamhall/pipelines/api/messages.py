@@ -59,6 +59,33 @@ def texts_by_name(value: Any, path: str) -> Mapping[str, str]:
     return {text(key, path): text(each, f"{path}.{key}") for key, each in json_object(value, path).items()}
 
 
+def boolean(value: Any, path: str) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise BadRequest(f"{path}: {_short(value)} is neither true nor false")
+    return value
+
+
+def number(value: Any, path: str) -> float:
+    """Read a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRequest(f"{path}: {_short(value)} is no number")
+    return float(value)
+
+
+def enumeration(names: Sequence[str]) -> Reader:
+    """Make a reader of one of these names, or of its index."""
+
+    def read(value: Any, path: str) -> str:
+        if type(value) is int and 0 <= value < len(names):
+            return names[value]
+        if value not in names:
+            raise BadRequest(f"{path}: {_short(value)} is none; there are {', '.join(names)}")
+        return str(value)
+
+    return read
+
+
 def whole_number(bits: int) -> Reader:
     """Make a reader of integers of so many bits; protojson has the long ones as strings, and takes either."""
     limit = 2 ** (bits - 1)

@@ -10,22 +10,16 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
-from beamhall.history.protocol import Reading
-from beamhall.history.queries import Order, Where
 from beamhall.history.records import JsonObject, Pipeline, PipelineVersion
-from beamhall.kernel.errors import BadRequest, NotFound
+from beamhall.kernel.errors import BadRequest
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.messages import Shape, anything, json_object, message, raw, text, without_zeros
-from beamhall.pipelines.spec.types import run_parameter_problems
+from beamhall.pipelines.runs import check_parameters, version_meant
 from beamhall.pipelines.specifications import Checked, Specifications
-
-PARAMETERS_LIMIT = 1024 * 1024
-"""Bytes of the parameters of a run: all lists that show the run read them."""
 
 _REFERENCE = {"pipeline_id": text, "pipeline_version_id": text}
 _CONFIGURATION = {"parameters": json_object, "pipeline_root": text}
 _SOURCES = ("pipeline_spec", "pipeline_version_reference", "pipeline_version_id")
-_TOLD = 5
 
 SHAPE: Shape = {
     "pipeline_spec": anything,
@@ -83,38 +77,11 @@ async def read_runnable(
         checked = await specifications.stored(access.history, version.spec_digest)
     configuration = asked.get("runtime_config", {})
     parameters = configuration.get("parameters", {})
-    check_parameters(checked, parameters)
+    check_parameters(checked.pipeline, parameters)
     return Runnable(
         checked, parameters, configuration.get("pipeline_root", ""), asked.get("service_account", ""),
         asked.get("plugins_input", {}), version, version is not None and not reference.get("pipeline_version_id"),
     )  # fmt: skip
-
-
-def check_parameters(checked: Checked, parameters: JsonObject) -> None:
-    """Refuse parameters that a pipeline does not take.
-
-    Raises:
-        BadRequest: It needs others, or others of these types; each cause names one.
-    """
-    size = len(msgspec.json.encode(parameters))
-    if size > PARAMETERS_LIMIT:
-        raise BadRequest(
-            f"runtime_config.parameters: they have {size} bytes, and may have {PARAMETERS_LIMIT}: put large values"
-            " where steps can fetch them, and give the place"
-        )
-    problems = run_parameter_problems(checked.pipeline.root.input_definitions, parameters)
-    if problems:
-        told = "; ".join(each.message for each in problems[:_TOLD])
-        rest = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
-        raise BadRequest(f"{told}{rest}", causes=problems)
-
-
-def newest_version(tx: Reading, pipeline_id: str) -> PipelineVersion | None:
-    """Give the version of a pipeline that was made last."""
-    found = tx.find(
-        PipelineVersion, Where("pipeline_id", "=", pipeline_id), order=Order("created_at", is_descending=True), limit=1
-    )
-    return found[0] if found else None
 
 
 async def _version(access: Access, request: Request, reference: Mapping[str, str]) -> PipelineVersion:
@@ -123,16 +90,9 @@ async def _version(access: Access, request: Request, reference: Mapping[str, str
     if not pipeline_id and not key:
         raise BadRequest("pipeline_version_reference: pipeline_id is needed")
 
-    def find(tx: Reading) -> PipelineVersion | None:
-        found = tx.get(PipelineVersion, key) if key else newest_version(tx, pipeline_id)
-        return found if found is None or pipeline_id in ("", found.pipeline_id) else None
-
-    found = await access.history.read(find)
-    if found is None:
-        if pipeline_id:
-            await access.allowed(request, "get", Pipeline, pipeline_id)
-        of = f" of pipeline {pipeline_id!r}" if pipeline_id else ""
-        raise NotFound(f"PipelineVersion {key!r}{of} not found" if key else f"pipeline {pipeline_id!r} has no version")
+    if pipeline_id:
+        await access.allowed(request, "get", Pipeline, pipeline_id)
+    found = await access.history.read(lambda tx: version_meant(tx, pipeline_id, key))
     await access.authorize(request, "get", "pipelines", found.namespace)
     return found
 

@@ -27,6 +27,7 @@ from beamhall.pipelines.api.lists import Listable, list_page
 from beamhall.pipelines.api.messages import given_by_server, read_body, reply, text
 from beamhall.pipelines.api.run_messages import run_message, whole_run_message
 from beamhall.pipelines.api.runnables import SHAPE, Runnable, read_runnable
+from beamhall.pipelines.runs import add_run, pending
 from beamhall.pipelines.specifications import Checked, Specifications, drop_unused, keep
 
 NAME_LIMIT = 255
@@ -74,22 +75,15 @@ _STOPPABLE = ("RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "PAUSED")
 _RETRYABLE = ("FAILED", "CANCELED")
 
 
-def start_run(tx: Writing, run: Run, checked: Checked) -> None:
-    """Write a new run down, with what it runs; its experiment tells when. The driver is woken after the commit."""
-    keep(tx, checked)
-    tx.add(run)
-    tx.change(Experiment, Where("id", "=", run.experiment_id), last_run_created_at=run.created_at)
-
-
 def new_run(namespace: str, display_name: str, now: Moment, what: Runnable) -> Run:
     """Make a run that waits to be started; it has no experiment yet."""
     return Run(
-        id=str(uuid.uuid4()), namespace=namespace, experiment_id="", display_name=display_name, created_at=now,
-        scheduled_at=now, pipeline_name=what.checked.pipeline.name, spec_digest=what.checked.digest,
+        id=str(uuid.uuid4()), namespace=namespace, experiment_id="", display_name=display_name, scheduled_at=now,
+        pipeline_name=what.checked.pipeline.name, spec_digest=what.checked.digest,
         pipeline_id="" if what.version is None else what.version.pipeline_id,
         pipeline_version_id="" if what.version is None else what.version.id,
         service_account=what.service_account, pipeline_root=what.pipeline_root, parameters=what.parameters,
-        plugins=what.plugins, state_history=[{"update_time": now, "state": "PENDING"}],
+        plugins=what.plugins, **pending(now),
     )  # fmt: skip
 
 
@@ -182,7 +176,8 @@ def _begin(tx: Writing, run: Run, checked: Checked, fields: Mapping[str, str]) -
         raise NotFound(f"Experiment {fields['experiment_id']!r} not found")
     experiment = found or default_experiment(tx, run.namespace, run.created_at)
     made = msgspec.structs.replace(run, description=fields["description"], experiment_id=experiment.id)
-    start_run(tx, made, checked)
+    keep(tx, checked)
+    add_run(tx, made)
     return made
 
 

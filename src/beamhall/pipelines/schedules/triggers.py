@@ -30,6 +30,11 @@ def time_of(moment: Moment) -> datetime:
     return _EPOCH + moment * _MICROSECOND
 
 
+def moment_of(time: datetime) -> Moment:
+    """Give the moment of a time."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
 def parted_cron(written: str) -> tuple[str, str]:
     """Give the expression and the time zone that a user wrote; no time zone is empty.
 
@@ -63,7 +68,7 @@ def ticks(recurring: RecurringRun, zone: str, since: Moment) -> Iterator[Moment]
     last = since
     try:
         for time in found:
-            tick = (time - _EPOCH) // _MICROSECOND
+            tick = moment_of(time)
             if recurring.end_at and tick > recurring.end_at:
                 return
             # Where summer time ends an hour comes twice, and the time of day of its second pass was there already.
@@ -80,7 +85,7 @@ def latest_tick(recurring: RecurringRun, zone: str, since: Moment, until: Moment
     if until <= since:
         return None
     near = _schedule(recurring, zone).latest(time_of(since), time_of(until))
-    found = None if near is None else (near - _EPOCH) // _MICROSECOND
+    found = None if near is None else moment_of(near)
     # Looking back in time over the end of summer time passes some by.
     for tick in ticks(recurring, zone, since if found is None else found):
         if tick > until:
