@@ -39,6 +39,8 @@ class Access:
         authorize: Who may do what.
         client: The resource API, where the steps of runs are Pods.
         signals: Tells the driver of runs, and followers of what the driver did.
+        may_fetch_privately: Packages may be fetched from loopback, link-local and private addresses too: from whatever
+            the service's machine reaches, for anybody who may upload pipelines.
         default_namespace: Which namespace a request means that names none.
         time_zone: That of cron expressions that name none.
     """
@@ -48,6 +50,7 @@ class Access:
     authorize: Authorize
     client: Client
     signals: Signals
+    may_fetch_privately: bool = False
     default_namespace: str = "default"
     time_zone: str = "UTC"
 

@@ -9,12 +9,16 @@ from starlette.types import ASGIApp
 from beamhall.kernel.errors import ApiError, UserError
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.artifacts import Artifacts
+from beamhall.pipelines.api.authorization import Authorization
 from beamhall.pipelines.api.errors import no_such_method, no_such_path, refuse
 from beamhall.pipelines.api.experiments import Experiments
 from beamhall.pipelines.api.messages import reply
+from beamhall.pipelines.api.pipelines import Pipelines
 from beamhall.pipelines.api.recurring_runs import RecurringRuns
 from beamhall.pipelines.api.runs import Runs
 from beamhall.pipelines.api.tasks import Tasks
+from beamhall.pipelines.api.uploads import Uploads
+from beamhall.pipelines.api.versions import PipelineVersions
 from beamhall.pipelines.specifications import Specifications
 
 PREFIXES = ("/apis/v2beta1", "/pipeline/apis/v2beta1")
@@ -25,10 +29,14 @@ def kfp_application(access: Access) -> ASGIApp:
     specifications = Specifications()
     parts = (
         Experiments(access),
+        Uploads(access, specifications),
+        Pipelines(access, specifications),
+        PipelineVersions(access, specifications),
         Runs(access, specifications),
         RecurringRuns(access, specifications),
         Tasks(access),
         Artifacts(access),
+        Authorization(access),
     )
     routes = [Route("/healthz", _healthz), *(route for part in parts for route in part.routes())]
     return Starlette(

@@ -46,9 +46,14 @@ _CODES: Mapping[type[ApiError], tuple[int, int]] = {
 _INTERNAL = (13, 500)
 
 
+def status_of(error: ApiError) -> tuple[int, int]:
+    """Give the gRPC code and the HTTP status of an error."""
+    return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), _INTERNAL)
+
+
 def refusal(error: ApiError) -> Response:
     """Answer with an error."""
-    code, status = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), _INTERNAL)
+    code, status = status_of(error)
     detail = {"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": error.message}
     return JSONResponse({"code": code, "message": error.message, "details": [detail]}, status)
 

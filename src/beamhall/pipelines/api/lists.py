@@ -69,12 +69,14 @@ class Listable(Generic[T]):
         fields: The fields that it may be sorted and filtered by, by the names that this API has for them.
         order: What it is sorted by where a request does not say.
         values: What is kept for the values that this API has, of the fields for which they differ.
+        has_tags: Whether it may be filtered by ``tags.<key>`` too.
     """
 
     record: type[T]
     fields: Mapping[str, str]
     order: Order = BY_AGE
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    has_tags: bool = False
 
 
 class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -170,7 +172,8 @@ def _conditions(listable: Listable[T], written: str) -> Sequence[Where]:
 
 def _condition(listable: Listable[T], predicate: Mapping[str, Any], path: str) -> Where:
     called = predicate.get("key", "")
-    column = _field(listable, called, f"{path}.key")
+    is_tag = listable.has_tags and called.startswith("tags.")
+    column = called if is_tag else _field(listable, called, f"{path}.key")
     if "operation" not in predicate:
         raise BadRequest(f"{path}.operation: it is needed; there are {', '.join(_OPERATIONS)}")
     values = [(key, predicate[key]) for key in _VALUES if key in predicate]

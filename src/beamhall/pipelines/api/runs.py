@@ -121,15 +121,15 @@ class Runs:
     async def _create(self, request: Request) -> Response:
         asked = await read_body(request, _SHAPE)
         display_name, experiment_id = asked.get("display_name", ""), asked.get("experiment_id", "")
-        namespace = self._access.default_namespace
-        if experiment_id:
-            namespace = (await self._access.allowed(request, "get", Experiment, experiment_id)).namespace
-        await self._access.authorize(request, "create", "runs", namespace)
         if not display_name:
             raise BadRequest("display_name: a run must have a name")
         if len(display_name) > NAME_LIMIT:
             raise BadRequest(f"display_name: it has {len(display_name)} characters, and may have {NAME_LIMIT}")
+        experiment = await self._access.allowed(request, "get", Experiment, experiment_id) if experiment_id else None
         what = await read_runnable(self._access, self._specifications, request, asked)
+        of = experiment or what.version  # what names neither experiment nor pipeline is in the usual namespace
+        namespace = self._access.default_namespace if of is None else of.namespace
+        await self._access.authorize(request, "create", "runs", namespace)
         run = new_run(namespace, display_name, self._access.now(), what)
         fields = {"description": asked.get("description", ""), "experiment_id": experiment_id}
         made = await self._access.history.write(lambda tx: _begin(tx, run, what.checked, fields))
