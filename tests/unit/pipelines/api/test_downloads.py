@@ -65,7 +65,7 @@ def site(asked: list[str]) -> Iterator[str]:
     closing = threading.Event()
     handler = type("_ThisSite", (_Site,), {"asked": asked, "closing": closing})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         closing.set()
@@ -125,7 +125,6 @@ async def test_this_machine_is_not_asked(site: str, asked: list[str], host: str)
         ("http://[fd00::1]/p", "in a private network"),
         ("http://no-such-host.invalid/p", "its host cannot be found"),
         ("http://[::1", "it is no address"),
-        ("http://\ud800/", "package_url"),
     ],
 )
 async def test_what_is_not_fetched_from_says_why(url: str, part: str) -> None:
