@@ -19,8 +19,8 @@ from beamhall.pipelines.engine.values import ArtifactRef, Inputs, Outputs
 from beamhall.pipelines.spec.expressions import BadExpression, holds, select
 from beamhall.pipelines.spec.ir import Component, Definitions
 from beamhall.pipelines.spec.placeholders import fill_constant
-from beamhall.pipelines.spec.sources import Json, TaskFinalStatus, TaskParameter
-from beamhall.pipelines.spec.types import MissingInput, TypeMismatch, component_inputs, conform, items_of
+from beamhall.pipelines.spec.sources import Json, TaskFinalStatus, TaskParameter, within
+from beamhall.pipelines.spec.types import MissingInput, TypeMismatch, component_inputs, conform, items_of, normal
 
 _CANCELED_CODE, _UNKNOWN_CODE = 1, 2
 """Codes of gRPC, which is what final statuses hold."""
@@ -80,8 +80,9 @@ def bind(around: Surroundings, task: TaskShape) -> Bound:
         parameters = _parameters(around, task)
         artifacts = _artifacts(around, task)
         if not task.task.is_loop:
-            return Bound(Inputs(component_inputs(task.component.input_definitions, parameters), artifacts))
-        return _bind_loop(task, parameters, artifacts)
+            given = component_inputs(task.component.input_definitions, parameters)
+            return Bound(Inputs(given, artifacts, _platform(around, task)))
+        return _bind_loop(task, parameters, artifacts, _platform(around, task))
     except (MissingInput, TypeMismatch, BadExpression) as error:
         raise Unbound(str(error)) from error
 
@@ -116,7 +117,12 @@ def root_inputs(component: Component, given: Mapping[str, Json]) -> Inputs:
         raise Unbound(str(error)) from error
 
 
-def _bind_loop(task: TaskShape, parameters: dict[str, Json], artifacts: dict[str, Sequence[ArtifactRef]]) -> Bound:
+def _bind_loop(
+    task: TaskShape,
+    parameters: dict[str, Json],
+    artifacts: dict[str, Sequence[ArtifactRef]],
+    platform: Mapping[str, Json],
+) -> Bound:
     """Bind what all iterations share; they may read the list of the items too (an inner loop), whatever its type."""
     definitions = task.component.input_definitions
     if (over := task.task.parameter_iterator) is not None:
@@ -132,7 +138,8 @@ def _bind_loop(task: TaskShape, parameters: dict[str, Json], artifacts: dict[str
         items = artifacts.pop(over_artifacts.items.input_artifact, ())
         apart = {over_artifacts.item_input}
     declared = {name: spec for name, spec in definitions.parameters.items() if name not in apart}
-    return Bound(Inputs(component_inputs(Definitions(parameters=declared), parameters), artifacts), items)
+    given = component_inputs(Definitions(parameters=declared), parameters)
+    return Bound(Inputs(given, artifacts, platform), items)
 
 
 def _parameters(around: Surroundings, task: TaskShape) -> dict[str, Json]:
@@ -146,6 +153,18 @@ def _parameters(around: Surroundings, task: TaskShape) -> dict[str, Json]:
     if task.templates:
         job = {**around.options.job, "pipeline_task_name": task.name}
         found |= {name: fill_constant(found[name], found, job) for name in task.templates}
+    return found
+
+
+def _platform(around: Surroundings, task: TaskShape) -> Mapping[str, Json]:
+    """Give what the sources in the platform configuration of a task came to; those without a value are absent."""
+    found = {}
+    for where, source in task.platform.items():
+        value = _sourced(around, within(source, around.shape.index, around.inputs.parameters))
+        if value is not None and source.parameter_expression_selector:
+            value = select(source.parameter_expression_selector, value)
+        if value is not None:
+            found[where] = normal(value)
     return found
 
 

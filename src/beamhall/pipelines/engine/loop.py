@@ -129,10 +129,13 @@ class Loop:
         item = self._items[slot]
         if (over := self._task.task.parameter_iterator) is not None:
             value = typed(self._task.component, over.item_input, item)
-            return Inputs({**self._inputs.parameters, over.item_input: value}, self._inputs.artifacts)
+            return Inputs(
+                {**self._inputs.parameters, over.item_input: value}, self._inputs.artifacts, self._inputs.platform
+            )
         over_artifacts = self._task.task.artifact_iterator
         assert over_artifacts is not None
-        return Inputs(self._inputs.parameters, {**self._inputs.artifacts, over_artifacts.item_input: (item,)})
+        artifacts = {**self._inputs.artifacts, over_artifacts.item_input: (item,)}
+        return Inputs(self._inputs.parameters, artifacts, self._inputs.platform)
 
     def _outcome(self) -> Outcome:
         for state in (State.CANCELED, State.FAILED):

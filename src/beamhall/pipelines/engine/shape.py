@@ -9,6 +9,7 @@ from beamhall.pipelines.engine.decisions import Kind
 from beamhall.pipelines.spec.executors import Executor
 from beamhall.pipelines.spec.ir import Component, Dag, Pipeline, Task
 from beamhall.pipelines.spec.placeholders import has_placeholders
+from beamhall.pipelines.spec.sources import TaskParameter
 
 EXIT_HANDLER_PREFIX = "exit-handler-"
 CONDITION_BRANCHES_PREFIX = "condition-branches-"
@@ -27,6 +28,7 @@ class TaskShape:
         dependents: Indices of the tasks that wait for it.
         reads: Indices of the tasks whose outputs are among its inputs.
         readers: How many tasks and outputs of the DAG read its outputs.
+        platform: Where values of its platform configuration come from, by where they stand; constants are not in it.
         read_parameters: Names of its output parameters that anything reads.
         read_artifacts: Names of its output artifacts that anything reads.
         is_exit: Whether it runs even if the run is canceled.
@@ -34,8 +36,8 @@ class TaskShape:
     """
 
     __slots__ = (
-        "component", "dependents", "executor", "is_exit", "kind", "name", "read_artifacts", "read_parameters",
-        "readers", "reads", "task", "templates", "upstream",
+        "component", "dependents", "executor", "is_exit", "kind", "name", "platform", "read_artifacts",
+        "read_parameters", "readers", "reads", "task", "templates", "upstream",
     )  # fmt: skip
 
     def __init__(self, pipeline: Pipeline, name: str, task: Task) -> None:
@@ -51,6 +53,11 @@ class TaskShape:
         self.read_parameters: set[str] = set()
         self.read_artifacts: set[str] = set()
         self.is_exit = _is_exit(task)
+        self.platform: Mapping[str, TaskParameter] = {
+            where: source
+            for where, source in pipeline.platform_sources(self.component).items()
+            if source.runtime_value is None or source.runtime_value.runtime_parameter
+        }
         self.templates = frozenset(
             key
             for key, source in task.inputs.parameters.items()
@@ -71,18 +78,18 @@ class Shape:
         self.tasks: Sequence[TaskShape] = [TaskShape(pipeline, name, task) for name, task in dag.tasks.items()]
         self.index: Mapping[str, int] = {task.name: number for number, task in enumerate(self.tasks)}
         for number, task in enumerate(self.tasks):
-            self._join(number, task)
+            self._join(number, task, pipeline.upstream_of(task.task, dag))
         self._read_by_outputs()
         self.roots: Sequence[int] = [number for number, task in enumerate(self.tasks) if not task.upstream]
         self.waits: Sequence[int] = [len(task.upstream) for task in self.tasks]
 
-    def _join(self, number: int, task: TaskShape) -> None:
-        task.upstream = tuple(self.index[name] for name in task.task.upstream)
+    def _join(self, number: int, task: TaskShape, upstream_names: Sequence[str]) -> None:
+        task.upstream = tuple(self.index[name] for name in upstream_names)
         for upstream in task.upstream:
             self.tasks[upstream].dependents.append(number)
         reads = set()
-        for source in task.task.inputs.parameters.values():
-            if (output := source.task_output_parameter) is not None:
+        for source in (*task.task.inputs.parameters.values(), *task.platform.values()):
+            if (output := source.task_output_parameter) is not None and output.producer_task in self.index:
                 reads.add(self.index[output.producer_task])
                 self.tasks[self.index[output.producer_task]].read_parameters.add(output.output_parameter_key)
         for artifact in task.task.inputs.artifacts.values():

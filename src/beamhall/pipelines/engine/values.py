@@ -30,10 +30,16 @@ class ArtifactRef(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
 
 
 class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a task is given: parameters of the declared types, artifacts as lists (of one, unless declared a list)."""
+    """What a task is given: parameters of the declared types, artifacts as lists (of one, unless declared a list).
+
+    Attributes:
+        platform: What the sources in its platform configuration came to, by where they stand
+            (``spec.platform.sources_of``); constants, and those without a value, are not in it.
+    """
 
     parameters: Mapping[str, Json] = msgspec.field(default_factory=dict)
     artifacts: Mapping[str, Sequence[ArtifactRef]] = msgspec.field(default_factory=dict)
+    platform: Mapping[str, Json] = msgspec.field(default_factory=dict)
 
 
 class Outputs(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -130,7 +130,9 @@ def _check_dag(where: str, component: Component, dag: Dag, pipeline: Pipeline, f
             findings.wrong(here, f"{name!r} is no name of a task: letters, digits, '-', '_' and '.'")
         check_task(here, name, task, around)
     check_outputs(around)
-    known = {name: [one for one in task.upstream if one in dag.tasks] for name, task in dag.tasks.items()}
+    known = {
+        name: [one for one in pipeline.upstream_of(task, dag) if one in dag.tasks] for name, task in dag.tasks.items()
+    }
     circle = _circle(known)
     if circle:
         told = " -> ".join(circle[:8] + (["..."] if len(circle) > 8 else []))

@@ -14,8 +14,8 @@ import msgspec
 
 from beamhall.kernel.errors import Cause
 from beamhall.pipelines.spec.executors import ArtifactType, Executor
-from beamhall.pipelines.spec.platform import KubernetesConfig, PipelineConfig
-from beamhall.pipelines.spec.sources import Json, Part, RuntimeValue, TaskInputs, metadata_of
+from beamhall.pipelines.spec.platform import KubernetesConfig, PipelineConfig, sources_of
+from beamhall.pipelines.spec.sources import Json, Part, RuntimeValue, TaskInputs, TaskParameter, metadata_of
 
 Seconds = Annotated[float, "duration"]
 """A time that JSON writes as ``"1.5s"``, in seconds."""
@@ -363,6 +363,22 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     def kubernetes_of(self, component: Component) -> KubernetesConfig:
         """Give what a component without a DAG asks of Kubernetes; an empty configuration if nothing."""
         return self.kubernetes.get(component.executor_label, _NOTHING)
+
+    def upstream_of(self, task: Task, dag: Dag) -> Sequence[str]:
+        """Give the tasks of a DAG that must have finished before a task of it.
+
+        Besides those that the task names (``Task.upstream``), those whose outputs its platform configuration takes: in
+        a package only that may say so.
+        """
+        component = self.spec.components.get(task.component_ref.name)
+        sources = {} if component is None else self.platform_sources(component)
+        found = [source.producer for source in sources.values() if source.producer in dag.tasks]
+        return tuple(dict.fromkeys((*task.upstream, *found))) if found else task.upstream
+
+    def platform_sources(self, component: Component) -> Mapping[str, TaskParameter]:
+        """Give where the values of a component's platform configuration come from, by where they stand in it."""
+        config = self.kubernetes.get(component.executor_label) if component.executor_label else None
+        return {} if config is None else sources_of(config)
 
     def dags(self) -> Iterator[tuple[str, Component, Dag]]:
         """Give each DAG: where it stands (``root``, ``components['comp-a']``), its component, and itself."""

@@ -32,6 +32,9 @@ JOB_FIELDS = (
 
 WORKSPACE_PATH = "/kfp-workspace"
 
+WORKSPACE_METADATA = "_kfp_workspace"
+"""Metadata of an artifact whose bytes are in the workspace of its run, which is where the SDK then looks for them."""
+
 _NO_JOB: Mapping[str, str] = {}
 
 _PLACEHOLDER = re.compile(r"""\{\{\$((?:\.[A-Za-z_]+|\['[^']*'\]|\["[^"]*"\]|\[[0-9]{1,3}\])*)\}\}""")
@@ -41,8 +44,17 @@ _MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
 
 
 def local_path(artifact: Mapping[str, Json]) -> str:
-    """Give the path by which a step reaches an artifact: a URI without a known scheme is the path itself."""
-    uri = str(artifact.get("uri") or "")
+    """Give the path by which a step reaches an artifact: a URI without a known scheme is the path itself.
+
+    Source: ``kfp/dsl/types/artifact_types.py``, ``Artifact.path``.
+    """
+    path = _path_of(str(artifact.get("uri") or ""))
+    if (artifact.get("metadata") or {}).get(WORKSPACE_METADATA) is True:
+        return f"{WORKSPACE_PATH}/.artifacts/{path.lstrip('/')}"
+    return path
+
+
+def _path_of(uri: str) -> str:
     for scheme, mount in _MOUNTS.items():
         if uri.startswith(scheme):
             return mount + uri[len(scheme) :]

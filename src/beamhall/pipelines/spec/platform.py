@@ -5,7 +5,7 @@ Values of the type ``TaskParameter`` are resolved when a task starts; an optiona
 Source: ``kubeflow/pipelines/kubernetes_platform/proto/kubernetes_executor_config.proto``; reference "KFP", 2.10.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -303,3 +303,20 @@ class PlatformSpec(Part, frozen=True):
     """The second document of a package."""
 
     platforms: Mapping[str, SinglePlatform] = msgspec.field(default_factory=dict)
+
+
+def sources_of(config: KubernetesConfig) -> Mapping[str, TaskParameter]:
+    """Give where the values of a configuration come from, by where they stand: ``pvcMount[0].pvcNameParameter``."""
+    return dict(_sources(config, ""))
+
+
+def _sources(value: Json, where: str) -> Iterator[tuple[str, TaskParameter]]:
+    if isinstance(value, TaskParameter):
+        yield where, value
+    elif isinstance(value, Part):
+        for one in msgspec.structs.fields(type(value)):
+            here = f"{where}.{one.encode_name}" if where else one.encode_name
+            yield from _sources(getattr(value, one.name), here)
+    elif isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from _sources(item, f"{where}[{number}]")

@@ -5,7 +5,7 @@ Names are those of the protocol buffers, in snake case. Read on in ``ir``.
 Source: ``kubeflow/pipelines/api/v2alpha1/pipeline_spec.proto``, ``TaskInputsSpec``; reference "KFP", section 2.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -120,3 +120,29 @@ class TaskInputs(Part, frozen=True):
 
     parameters: Mapping[str, TaskParameter] = msgspec.field(default_factory=dict)
     artifacts: Mapping[str, TaskArtifact] = msgspec.field(default_factory=dict)
+
+
+def within(source: TaskParameter, tasks: Container[str], inputs: Container[str]) -> TaskParameter:
+    """Give a source of a platform configuration as the DAG of its task means it.
+
+    SDKs before 2.17 wrote there what a task's own inputs never say: a task of the DAG around, or an input by its name
+    outside. Both come in as inputs called ``pipelinechannel--…``.
+
+    Args:
+        source: As it is written.
+        tasks: Names of the tasks of the DAG.
+        inputs: Names of its inputs.
+
+    Source: kfp 2.17, ``compiler/pipeline_spec_builder.py``, ``_rewrite_platform_config_input_references``.
+    """
+    output, name = source.task_output_parameter, source.component_input_parameter
+    if output is not None and output.producer_task not in tasks:
+        name = f"{output.producer_task}-{output.output_parameter_key}"
+    elif not name or name in inputs:
+        return source
+    inner = f"pipelinechannel--{name}"
+    if inner not in inputs:
+        return source
+    return TaskParameter(
+        component_input_parameter=inner, parameter_expression_selector=source.parameter_expression_selector
+    )

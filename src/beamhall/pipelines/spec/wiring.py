@@ -13,7 +13,7 @@ from beamhall.pipelines.spec.expressions import condition_problem, selector_prob
 from beamhall.pipelines.spec.fields import Findings
 from beamhall.pipelines.spec.ir import Component, Dag, ParameterIterator, ParameterSpec, ParameterType, Pipeline, Task
 from beamhall.pipelines.spec.placeholders import has_placeholders, references
-from beamhall.pipelines.spec.sources import RuntimeValue, TaskArtifact, TaskParameter
+from beamhall.pipelines.spec.sources import RuntimeValue, TaskArtifact, TaskParameter, within
 from beamhall.pipelines.spec.types import TypeMismatch, conform, items_of, literal_problem, normal
 
 MAX_EXPRESSION = 10_000
@@ -76,8 +76,22 @@ def check_task(where: str, name: str, task: Task, around: Surroundings) -> None:
         _check_placeholders(here, source, task, around.findings)
     for key, artifact in task.inputs.artifacts.items():
         _check_artifact(f"{where}.inputs.artifacts[{key!r}]", artifact, around)
+    _check_platform(where, component, around)
     _check_loop(where, task, around.findings)
     _check_policies(where, task, around.findings)
+
+
+def _check_platform(where: str, component: Component, around: Surroundings) -> None:
+    """Check where the values of a task's platform configuration come from."""
+    inputs = around.component.input_definitions.parameters
+    for place, source in around.pipeline.platform_sources(component).items():
+        here = f"platforms['kubernetes'].deploymentSpec.executors[{component.executor_label!r}].{place}"
+        told = Findings()
+        inner = Surroundings(around.where, around.component, around.dag, around.pipeline, told)
+        _check_parameter(here, place, within(source, around.dag.tasks, inputs), None, inner)
+        for problem in told.problems:
+            message = f"{problem.message} (of {where})"
+            around.findings.wrong(problem.field, message, problem.reason)
 
 
 def _check_given(where: str, task: Task, component: Component, findings: Findings) -> None:
