@@ -11,6 +11,7 @@ from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.artifacts import Artifacts
 from beamhall.pipelines.api.authorization import Authorization
 from beamhall.pipelines.api.errors import no_such_method, no_such_path, refuse
+from beamhall.pipelines.api.events import Events
 from beamhall.pipelines.api.experiments import Experiments
 from beamhall.pipelines.api.messages import reply
 from beamhall.pipelines.api.pipelines import Pipelines
@@ -32,6 +33,7 @@ def kfp_application(access: Access) -> ASGIApp:
         Uploads(access, specifications),
         Pipelines(access, specifications),
         PipelineVersions(access, specifications),
+        Events(access),
         Runs(access, specifications),
         RecurringRuns(access, specifications),
         Tasks(access),

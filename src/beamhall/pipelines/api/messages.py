@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from beamhall.history.records import Moment
-from beamhall.kernel.clock import format_time, parse_time
+from beamhall.kernel.clock import format_micro_time, format_time, parse_time
 from beamhall.kernel.errors import BadRequest, TooLarge
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -194,6 +194,11 @@ def raw(body: str) -> msgspec.Raw:
 def time_text(value: Moment) -> str:
     """Write a moment; one that has not come is the beginning of 1970, as upstream has it."""
     return format_time(_EPOCH + value * _MICROSECOND)
+
+
+def exact_time_text(value: Moment) -> str:
+    """Write a moment with its microseconds."""
+    return format_micro_time(_EPOCH + value * _MICROSECOND)
 
 
 def moment_of(time: datetime) -> Moment:
