@@ -113,6 +113,7 @@ def parse_options() -> argparse.Namespace:
         "--join_timeout", type=float, default=60.0, help="seconds to wait for other workers at the start"
     )
     parser.add_argument("--step_delay", type=float, default=0.0, help="seconds to wait after each step, to watch it")
+    parser.add_argument("--data", type=Path, help="arrays learn_x, learn_y, held_x, held_y; default: made here")
     parser.add_argument("--model_dir", type=Path, default=Path(os.environ.get("MODEL_DIR") or Path.cwd() / "model"))
     return parser.parse_args()
 
@@ -198,7 +199,7 @@ def table(name: str) -> Any:
 
 def train(task: Task, server: Any, options: argparse.Namespace) -> tuple[list[np.ndarray], np.ndarray]:
     """Train until the job's steps are done, whatever is lost meanwhile; give the weights and the steps by trainer."""
-    pixels, labels, _, _ = digits()
+    pixels, labels, _, _ = digits(options.data)
     share = np.asarray(share_of(len(labels), task))
     say(f"{task.name}: learning from {len(share)} of {len(labels)} images")
     graph = build(task, options.learning_rate)
@@ -289,8 +290,11 @@ def save_state(session: Any, graph: Graph, file: Path) -> None:
     draft.replace(file)
 
 
-def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def digits(file: Path | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Load the digits; give pixels (n, 64; 0 to 1) and labels to learn from, then those that are held out."""
+    if file is not None:
+        with np.load(file) as data:
+            return data["learn_x"], data["learn_y"], data["held_x"], data["held_y"]
     pixels, labels = load_digits(return_X_y=True)
     learn_x, held_x, learn_y, held_y = train_test_split(
         pixels.astype(np.float32) / 16, labels, test_size=0.2, random_state=0, stratify=labels
@@ -322,7 +326,7 @@ def finish(
         + [tf.keras.layers.Dense(LAYERS[-1], activation="softmax", name="digit")]
     )
     model.set_weights(list(weights))
-    _, _, pixels, labels = digits()
+    _, _, pixels, labels = digits(options.data)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     loss, accuracy = model.evaluate(pixels, labels, batch_size=len(labels), verbose=0)
     directory = Path(options.model_dir)

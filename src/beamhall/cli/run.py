@@ -21,6 +21,7 @@ from beamhall.cli.options import service_options
 @click.option("--pipeline", "wanted", default="", help="Which pipeline, where a Python file has several.")
 @click.option("--python", default="", help="The Python that compiles; default: the first found that has kfp.")
 @click.option("--root", default="", help="Where artifacts are kept: a directory or s3://…; default: the service's.")
+@click.option("--service-account", default="", help="Whom the steps are to the cluster. Default: the namespace's.")
 @click.option("--no-cache", is_flag=True, help="Run every step, also those whose results are known.")
 @click.option("--no-wait", is_flag=True, help="Only print the id of the run; `beamhall runs show` follows it.")
 @service_options
@@ -45,6 +46,7 @@ def command(ctx: click.Context, /, file: Path, **options: Any) -> None:
     inputs = package.pipeline.root.input_definitions
     given = run_parameters(inputs, options["parameters"], options["parameter_file"])
     root = {"pipeline_root": options["root"]} if options["root"] else {}
+    account = {"service_account": options["service_account"]} if options["service_account"] else {}
     api = api_of(options["data"], options["namespace"])
     run = api.post(
         "/runs",
@@ -53,6 +55,7 @@ def command(ctx: click.Context, /, file: Path, **options: Any) -> None:
             "experiment_id": api.experiment(options["experiment"]),
             "pipeline_spec": package.as_sent(is_cached=not options["no_cache"]),
             "runtime_config": {"parameters": given, **root},
+            **account,
         },
     )
     if options["no_wait"]:
