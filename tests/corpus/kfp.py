@@ -1,0 +1,138 @@
+"""The pipelines of the corpus, run by the real ``kfp.Client`` on a running service, and what their index expects.
+
+As a program it runs all of them, or those whose name contains an argument, and prints a table::
+
+    python -m tests.corpus.kfp http://127.0.0.1:8080 TOKEN [PART ...]
+"""
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+_ABOVE = [parent / "shared/corpus/kfp" for parent in Path(__file__).resolve().parents[2:]]
+CORPUS = next((path for path in _ABOVE if (path / "index.tsv").exists()), _ABOVE[0])
+
+NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "v1/secrets": {
+        "test-secret-1": {"username": "user1"},
+        "test-secret-2": {"password": "psw1"},
+        "test-secret-3": {"password": "psw2"},
+        "my-secret": {"password": "pw", "username": "user"},
+        "user-gcp-sa": {"type": "service_account"},
+    },
+    "v1/configmaps": {
+        "test-cm-1": {"username": "user1"}, "test-cm-2": {"password": "psw1"}, "my-cm": {"foo": "bar"},
+    },
+    "v1/persistentvolumeclaims": {"abc": None},
+}  # fmt: skip
+"""What a cluster holds that the pipelines were written for."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pipeline and what is known of it."""
+
+    file: str
+    inputs: Mapping[str, Any]
+    runnable: str
+    expected: str
+    expected_output: str
+    needs: str
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it needs nothing but this machine and a package index."""
+        return self.runnable.startswith("yes")
+
+
+def rows() -> Sequence[Row]:
+    """Give all rows; none where there is no corpus."""
+    if not (CORPUS / "index.tsv").exists():
+        return ()
+    with (CORPUS / "index.tsv").open(newline="") as file:
+        return [
+            Row(
+                row["file"], json.loads(row["inputs_json"] or "{}"), row["runnable_locally"], row["expected_outcome"],
+                row["expected_output"], row["why_or_needs"],
+            )
+            for row in csv.DictReader(file, delimiter="\t")
+        ]  # fmt: skip
+
+
+def prepare(url: str, token: str) -> None:
+    """Make what the pipelines need; it may be there already."""
+    headers = {"authorization": f"Bearer {token}"}
+    with httpx2.Client(base_url=f"{url}/k8s/api", headers=headers, trust_env=False) as http:
+        for where, objects in NEEDS.items():
+            version, plural = where.split("/")
+            for name, data in objects.items():
+                body: dict[str, Any] = {"metadata": {"name": name}}
+                if plural == "persistentvolumeclaims":
+                    body["spec"] = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+                else:
+                    body["stringData" if plural == "secrets" else "data"] = data
+                answer = http.post(f"/{version}/namespaces/default/{plural}", json=body)
+                assert answer.status_code in (201, 409), answer.text
+
+
+def client_of(url: str, token: str) -> Any:
+    """Give the real client."""
+    import kfp  # noqa: PLC0415
+
+    return kfp.Client(host=url, existing_token=token, namespace="default")
+
+
+def run(client: Any, row: Row, timeout_s: float = 600) -> Any:
+    """Run a pipeline to its end, and give the run."""
+    started = client.create_run_from_pipeline_package(
+        str(CORPUS / row.file), arguments=dict(row.inputs), run_name=Path(row.file).stem, enable_caching=None
+    )
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        found = client.get_run(started.run_id)
+        if found.state in ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"):
+            return found
+        time.sleep(0.25)
+    raise TimeoutError(f"{row.file} is {found.state} after {timeout_s} s")
+
+
+def verdict(row: Row, found: Any) -> str:
+    """Say how a run differs from what the index expects; empty: not at all."""
+    expected = row.expected.split(" ")[0]
+    if found.state != expected:
+        return f"is {found.state}, expected {row.expected}: {(found.error.message if found.error else '')[:500]}"
+    return ""
+
+
+def main(url: str, token: str, parts: Sequence[str]) -> None:
+    """Run and print."""
+    prepare(url, token)
+    wanted = [row for row in rows() if row.runs_here and (not parts or any(part in row.file for part in parts))]
+
+    def one(row: Row) -> tuple[Row, str, float]:
+        began = time.monotonic()
+        try:
+            said = verdict(row, run(client_of(url, token), row))
+        except Exception as err:  # noqa: BLE001  one row must not end the table
+            said = f"{type(err).__name__}: {str(err)[:700]}"
+        return row, said, time.monotonic() - began
+
+    with ThreadPoolExecutor(4) as pool:
+        results: Iterator[tuple[Row, str, float]] = pool.map(one, wanted)
+        failures = 0
+        for row, said, took_s in results:
+            failures += bool(said)
+            print(f"{'DIFFERS' if said else 'ok     '} {took_s:6.1f} s  {row.file}  {said}", flush=True)
+    print(f"{len(wanted) - failures} of {len(wanted)} as expected")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
