@@ -1,0 +1,1 @@
+"""Programs of peers, each run in a process of its own."""
