@@ -1,8 +1,9 @@
-"""The pipelines of a service put together: the history, the API of runs, and what carries runs out.
+"""The pipelines of a service put together: the history, the API of runs, and what makes and carries out runs.
 
 Runs are facts in ``DIR/history.db`` (or a database by URL); their steps are Pods of the cluster.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,6 +20,7 @@ from beamhall.kernel.clock import Clock
 from beamhall.kernel.identity import User
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
+from beamhall.pipelines.schedules.loop import Schedules
 from beamhall.pipelines.signals import Signals
 
 _PREFIXES = ("/apis", "/pipeline/apis")
@@ -36,9 +38,18 @@ class Pipelines:
             user: User = request.scope["state"]["user"]
             cluster.require(user, verb, PIPELINES_GROUP, resource, namespace)
 
-        access = Access(history, clock, authorize, client=cluster.client, signals=Signals())
-        app = at_full_paths(kfp_application(access))
-        self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, app)
+        signals = Signals()
+        access = Access(
+            history, clock, authorize, cluster.client, signals,
+            may_fetch_privately=settings.fetch_privately, time_zone=settings.time_zone,
+        )  # fmt: skip
+        self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, at_full_paths(kfp_application(access)))
+        self._schedules = Schedules(history, clock, signals, settings.time_zone)
+
+    async def run(self) -> None:
+        """Make and carry out runs until cancelled."""
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._schedules.run())
 
 
 @asynccontextmanager

@@ -87,7 +87,8 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         app = front.application()
         servers = (Listener(app, listener, tls), Listener(below("/k8s", app), inner, tls))
         async with asyncio.TaskGroup() as parts:
-            tasks = [parts.create_task(part) for part in (*(server.run() for server in servers), cluster.run())]
+            work = (*(server.run() for server in servers), cluster.run(), pipelines.run())
+            tasks = [parts.create_task(part) for part in work]
             await cluster.wait_until_ready()
             host = _client_host(settings.host)
             url = f"http://{host}:{port}"

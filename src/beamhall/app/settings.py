@@ -1,6 +1,7 @@
 """The service's settings: one typed object, from defaults, a file, the environment and the command line."""
 
 import os
+import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         simulated_node: What each of them has, such as ``cpu=32,memory=128Gi,nvidia.com/gpu=8``.
         simulated_open: Whether every Pod may go to simulated nodes, not only those that tolerate their taint.
         history_url: Database of runs and their facts, ``postgresql://...``; empty: a file in the data directory.
+        time_zone: That of cron expressions of recurring runs that name none.
+        fetch_privately: Whether pipelines may be fetched from addresses inside the laboratory too.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, ``text``, or ``auto``: text on a terminal.
     """
@@ -78,12 +81,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     simulated_node: str = "cpu=32,memory=128Gi"
     simulated_open: bool = False
     history_url: str = ""
+    time_zone: str = "UTC"
+    fetch_privately: bool = False
     log_level: str = "info"
     log_format: str = "auto"
 
 
 _LISTS = ("host_names", "pass_environment", "capabilities")
 _CAPABILITIES = ("training",)
+_CHOICES = {"log_level": ("debug", "info", "warning", "error"), "log_format": ("auto", "json", "text")}
 _MAX_SIMULATED = 10_000
 _SIMULATED_PODS = "1000"
 
@@ -125,10 +131,17 @@ def _check(settings: Settings) -> None:
     simulated_resources(settings.simulated_node)
     if unknown := set(settings.capabilities) - set(_CAPABILITIES):
         raise SettingsError(f"capabilities names {sorted(unknown)}; there are {list(_CAPABILITIES)}")
-    if settings.log_level not in ("debug", "info", "warning", "error"):
-        raise SettingsError(f"log_level is {settings.log_level!r}; write debug, info, warning or error")
-    if settings.log_format not in ("auto", "json", "text"):
-        raise SettingsError(f"log_format is {settings.log_format!r}; write auto, json or text")
+    _check_words(settings)
+
+
+def _check_words(settings: Settings) -> None:
+    for name, right in _CHOICES.items():
+        if getattr(settings, name) not in right:
+            raise SettingsError(f"{name} is {getattr(settings, name)!r}; write {', '.join(right[:-1])} or {right[-1]}")
+    try:
+        zoneinfo.ZoneInfo(settings.time_zone)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as err:
+        raise SettingsError(f"time_zone is {settings.time_zone!r}; write a name such as UTC or Europe/Zurich") from err
 
 
 def simulated_resources(text: str) -> dict[str, str]:

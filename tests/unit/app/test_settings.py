@@ -35,6 +35,8 @@ def test_variables_are_read_by_type(tmp_path: Path) -> None:
         ({"pod_pids_limit": -1}, "pod_pids_limit is -1; write 0"),
         ({"container_log_max_files": 0}, "container_log_max_files is 0; write 1 or more"),
         ({"container_log_max_mib": 0}, "container_log_max_mib is 0; write 1 or more"),
+        ({"time_zone": "Mars/Base"}, "time_zone is 'Mars/Base'; write a name such as UTC"),
+        ({"time_zone": "../etc"}, r"time_zone is '\.\./etc'"),
         ({"prot": 1}, "unknown field `prot`"),
     ],
 )
