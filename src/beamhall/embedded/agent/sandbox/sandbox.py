@@ -165,7 +165,7 @@ class Sandbox:
     def _conclude(self) -> Exit:
         """Read how it ended. Blocking; when the shim was killed, kill what it left."""
         directory = str(self.directory)
-        self._started = record.read(directory, record.STARTED) or self._started
+        self._started = record.read_started(directory) or self._started
         ended = record.read(directory, record.EXIT)
         if ended is None:
             ended = self._vanished()

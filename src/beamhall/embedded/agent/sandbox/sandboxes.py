@@ -184,7 +184,7 @@ class Sandboxes:
         if not await asyncio.to_thread(directory.exists):
             return None
         shim = await asyncio.to_thread(record.read, path, record.SHIM)
-        started = await asyncio.to_thread(record.read, path, record.STARTED)
+        started = await asyncio.to_thread(record.read_started, path)
         sandbox = Sandbox(directory, shim or {}, started)
         if await asyncio.to_thread((directory / record.EXIT).exists):
             sandbox.end()

@@ -90,6 +90,19 @@ FILES = {
         "a = A(1)\nb = A(2); b.me = b\nweakref.finalize(a, print, 'finalized')\natexit.register(print, 'atexit')\n"
         "f = open('unclosed', 'w')\nf.write('flushed')\nlogging.program = 3\n"
     ),
+    "held.py": (
+        "import sys, threading, time, weakref\n"
+        "class A:\n    def __del__(self): print('del', sys.argv[1])\n"
+        "def main():\n    a = A()\n    a.me = a if sys.argv[1] == 'cycle' else None\n"
+        "    if sys.argv[1] == 'fails': raise ValueError('no')\n    sys.exit(int(len(sys.argv) > 2) + 4)\n"
+        "if sys.argv[1] == 'daemon': threading.Thread(target=lambda: time.sleep(60), daemon=True).start()\n"
+        "main()\n"
+    ),
+    "own.py": (
+        "import io, sys\nsys.stdout = io.TextIOWrapper(io.FileIO('own.txt', 'w'))\nprint('to a file')\n"
+        "class Bad(io.StringIO):\n    def flush(self): raise OSError('cannot')\n"
+        "if len(sys.argv) > 1: sys.stdout = Bad()\n"
+    ),
     "close.py": "import os, sys\nprint('x')\nsys.stdout.flush()\nos.close(1)\nprint('y')\n",
     "dataclass.py": "import dataclasses, typing, pickle\n@dataclasses.dataclass\nclass A:\n    x: int = 1\n"
     "print(pickle.loads(pickle.dumps(A(3))), A.__module__, typing.get_type_hints(A))\n",
@@ -137,6 +150,13 @@ CASES = {
     "binary output": ["binary.py"],
     "ends and finalizers": ["dies.py"],
     "unclosed file": ["-c", "print(open('unclosed').read())"],
+    "exit in a function": ["held.py", "x"],
+    "exit in a function, with a cycle": ["held.py", "cycle", "more"],
+    "uncaught in a function": ["held.py", "fails"],
+    "daemon thread": ["held.py", "daemon"],
+    "own output": ["own.py"],
+    "what was written to it": ["-c", "print(open('own.txt').read())"],
+    "own output that cannot be flushed": ["own.py", "bad"],
     "closed output": ["close.py"],
     "pickle": ["dataclass.py"],
     "recursion": ["recursion.py"],

@@ -21,6 +21,8 @@ SWEEP_PAUSE_MS = 20
 """How long to wait between two rounds of killing."""
 
 _MESSAGE_BYTES = 8192
+_ORDER_BYTES = 32 * 1024
+"""Read at a time; a larger buffer is mapped and unmapped each time."""
 _FDS_LIMIT = 3
 
 
@@ -33,7 +35,7 @@ def read_order(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]
     data = b""
     fds: list[int] = []
     while len(data) < 4 or len(data) < 4 + struct.unpack(">I", data[:4])[0]:
-        part, received = linux.receive(channel, 256 * 1024, _FDS_LIMIT)
+        part, received = linux.receive(channel, _ORDER_BYTES, _FDS_LIMIT)
         fds += received
         if not part:
             return None, fds

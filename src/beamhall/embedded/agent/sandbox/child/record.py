@@ -1,12 +1,12 @@
 """A sandbox's directory: the names of its files, and how they are written so that a reader never sees half of one.
 
 ``shim``       who holds the directory; there from the moment the directory has its name
-``order``      what was to be started, for commands that are to run beside it
+``order``      what was to be started, for commands that are to run beside it; in a second line the container's process,
+               once its program runs
 ``log``        the container's output; ``log.1``, ``log.2``, … what was rotated of it, oldest first
 ``control``    a fifo; lines ``signal NUMBER``, ``kill SECONDS``, ``resize ROWS COLUMNS``, ``end-input``, and ``oom``:
                kill it for having too much memory
 ``stdin``      a fifo, where the container has an input: what is written to it
-``started``    the container's process, once its program runs
 ``exit.json``  how it ended; after that nothing of it is left
 ``crash``      the traceback of a defect in the shim; never there
 """
@@ -26,7 +26,6 @@ ORDER = "order"
 LOG = "log"
 CONTROL = "control"
 STDIN = "stdin"
-STARTED = "started"
 EXIT = "exit.json"
 CRASH = "crash"
 _RESERVED = ".exit"
@@ -59,7 +58,7 @@ def claim(directory: str, shim: dict[str, object], order: Mapping[str, object]) 
     draft = os.path.join(parent, f".{name}.{os.getpid()}")
     os.mkdir(draft, 0o700)
     _put(os.path.join(draft, SHIM), json.dumps(shim).encode())
-    _put(os.path.join(draft, ORDER), json.dumps(order).encode())
+    _put(os.path.join(draft, ORDER), json.dumps(order).encode() + b"\n")
     _put(os.path.join(draft, _RESERVED), b" " * _RESERVED_BYTES)
     _put(os.path.join(draft, LOG), b"")
     os.mkfifo(os.path.join(draft, CONTROL), 0o600)
@@ -75,11 +74,13 @@ def claim(directory: str, shim: dict[str, object], order: Mapping[str, object]) 
     return True
 
 
-def write(directory: str, name: str, value: dict[str, object]) -> None:
-    """Write a record, whole or not at all. Raises OSError."""
-    draft = os.path.join(directory, "." + name)
-    _put(draft, json.dumps(value).encode())
-    os.rename(draft, os.path.join(directory, name))
+def write_started(directory: str, value: dict[str, object]) -> None:
+    """Write the container's process into a line of its own: a file more would cost more. Raises OSError."""
+    fd = os.open(os.path.join(directory, ORDER), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        os.write(fd, json.dumps(value).encode() + b"\n")
+    finally:
+        os.close(fd)
 
 
 def _put(path: str, data: bytes) -> None:
@@ -107,8 +108,19 @@ def write_exit(directory: str, value: dict[str, object]) -> None:
 
 def read(directory: str, name: str) -> dict[str, object] | None:
     """Read a record. None if it is not there, or was damaged by a crash of the machine."""
+    return _read(os.path.join(directory, name), 0)
+
+
+def read_started(directory: str) -> dict[str, object] | None:
+    """Read the container's process. None if its program never started, or that was damaged by a crash."""
+    # Containers that an earlier version has started have a file for it.
+    return _read(os.path.join(directory, ORDER), 1) or _read(os.path.join(directory, "started"), 0)
+
+
+def _read(path: str, number: int) -> dict[str, object] | None:
     try:
-        value = json.loads(linux.read_file(os.path.join(directory, name)))
+        lines = linux.read_file(path).split(b"\n")
+        value = json.loads(lines[number]) if number < len(lines) else None
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return value if isinstance(value, dict) else None

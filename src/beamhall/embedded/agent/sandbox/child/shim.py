@@ -175,7 +175,7 @@ class Shim(Keeper):
             "unlimited": self._cgroups.problem,
         }
         with contextlib.suppress(OSError):
-            record.write(self._directory, record.STARTED, started)
+            record.write_started(self._directory, started)
         tell(self._channel, {**started, "shim": self._holder})
 
     def _enforce(self) -> None:

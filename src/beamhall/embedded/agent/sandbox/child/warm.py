@@ -22,9 +22,9 @@ import sys
 import time
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import linux, record
+from beamhall.embedded.agent.sandbox.child import ending, linux, record
 
 _FILE = "\0file"  # as in ``specification``
 _CUSTOMIZERS = frozenset(("sitecustomize", "usercustomize"))
@@ -54,6 +54,7 @@ def prepare(spec: Mapping[str, Any]) -> bool:
             path = _write_file(warm["file_name"], warm["file_text"])
         except (OSError, UnicodeEncodeError):
             return False
+        _leave_no_bytecode(path)
         os.environ["PWD"] = os.getcwd()  # as a shell exports it
         for words in (warm["argv"], warm["arguments"]):
             words[:] = [path if word == _FILE else word for word in words]
@@ -72,6 +73,7 @@ def prepare(spec: Mapping[str, Any]) -> bool:
 
 
 _kept: dict[str, types.ModuleType] = {}
+_loaded: set[str] = set()
 
 
 def register() -> None:
@@ -79,8 +81,14 @@ def register() -> None:
     atexit.register(_spare)
 
 
+def remember() -> None:
+    """In the zygote, after all else: note what is there for all programs, so that none has to find it out."""
+    _kept.update({n: m for n, m in sys.modules.items() if n.partition(".")[0] not in _UNSPARED and m is not None})
+    _loaded.update({name.partition(".")[0] for name in sys.modules} - _OURS - set(sys.builtin_module_names))
+
+
 def _spare() -> None:
-    """Spare the end of the interpreter the modules that the zygote had imported.
+    """Spare the end of the interpreter the modules that the zygote had imported, where ``ending`` does not do it all.
 
     Taking them apart would cost more than many a program: it writes to memory that is shared until then. What is the
     program's own is taken apart as ever, so that its files are flushed and its finalizers run.
@@ -98,6 +106,18 @@ def _write_file(name: str, text: str) -> str:
     with open(path, "xb") as file:
         file.write(os.fsencode(text))
     return path
+
+
+def _leave_no_bytecode(path: str) -> None:
+    """Let the compiled form of a file not be written: the file is there for one program only."""
+    loader: Any = importlib.machinery.SourceFileLoader
+    write = loader._cache_bytecode
+
+    def write_others(self: object, source_path: str, bytecode_path: str, data: bytes) -> None:
+        if source_path != path:
+            write(self, source_path, bytecode_path, data)
+
+    loader._cache_bytecode = write_others
 
 
 def _set_environment(env: Mapping[str, str], sandbox_id: str) -> None:
@@ -149,7 +169,6 @@ def _first_path(kind: str, target: str) -> str | None:
 
 def _hides(directories: list[str]) -> bool:
     """Tell whether a module of the program would have been found in place of one that is imported already."""
-    loaded = {name.partition(".")[0] for name in sys.modules} - _OURS - set(sys.builtin_module_names)
     for directory in directories:
         try:
             names = os.listdir(directory)
@@ -160,7 +179,7 @@ def _hides(directories: list[str]) -> bool:
             if stem in _CUSTOMIZERS and ending == "py":
                 return True
             is_module = ending == "py" or ending.endswith("so")
-            if stem in loaded and (is_module or os.path.isfile(os.path.join(directory, name, "__init__.py"))):
+            if stem in _loaded and (is_module or os.path.isfile(os.path.join(directory, name, "__init__.py"))):
                 return True
     return False
 
@@ -198,13 +217,12 @@ def _refresh() -> None:
     if numpy_random is not None:
         numpy_random.seed()
     importlib.invalidate_caches()
-    _kept.update({n: m for n, m in sys.modules.items() if n.partition(".")[0] not in _UNSPARED and m is not None})
 
 
 def program(warm: Mapping[str, Any]) -> Callable[[], None]:
     """Give what runs the program; to be called at the bottom of the stack, when all is prepared.
 
-    It returns when the program does, or raises SystemExit, so that the interpreter ends as it always does.
+    It ends the process, or returns or raises SystemExit, so that the interpreter ends as it always does (``ending``).
     """
     main = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=builtins, __annotations__={}, __loader__=importlib.machinery.BuiltinImporter)
@@ -212,20 +230,30 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
     del main  # held by nothing else, its end is that of every program's
 
     def run() -> None:
-        try:
-            if warm["kind"] == "module":
-                _unload(warm["target"])
-                runpy._run_module_as_main(warm["target"])  # type: ignore[attr-defined]
-            elif warm["kind"] == "code":
-                exec(_code(warm["target"]), sys.modules["__main__"].__dict__)  # noqa: S102
-            else:
-                exec(_script(warm["target"]), sys.modules["__main__"].__dict__)  # noqa: S102
-        except SystemExit:
-            raise
-        except BaseException as error:  # noqa: BLE001  (what no program caught, as the interpreter does)
-            _die(error)
+        code = _run(warm)
+        ending.end_process(code, _kept)
+        raise SystemExit(code)
 
     return run
+
+
+def _run(warm: Mapping[str, Any]) -> int:
+    """Run the program and give its exit code; what the interpreter itself has to end is raised."""
+    try:
+        if warm["kind"] == "module":
+            _unload(warm["target"])
+            runpy._run_module_as_main(warm["target"])  # type: ignore[attr-defined]
+        elif warm["kind"] == "code":
+            exec(_code(warm["target"]), sys.modules["__main__"].__dict__)  # noqa: S102
+        else:
+            exec(_script(warm["target"]), sys.modules["__main__"].__dict__)  # noqa: S102
+    except SystemExit as end:
+        if end.code is not None and type(end.code) is not int:
+            raise
+        return end.code or 0
+    except BaseException as error:  # noqa: BLE001  (what no program caught, as the interpreter does)
+        return _die(error)
+    return 0
 
 
 def _unload(name: str) -> None:
@@ -254,7 +282,7 @@ def _script(target: str) -> types.CodeType:
         return compile(file.read(), path, "exec")
 
 
-def _die(error: BaseException) -> NoReturn:
+def _die(error: BaseException) -> int:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
@@ -266,4 +294,4 @@ def _die(error: BaseException) -> NoReturn:
     if isinstance(error, KeyboardInterrupt):
         sys.excepthook = lambda *_: None
         raise error  # the interpreter then dies of SIGINT
-    raise SystemExit(1)
+    return 1
