@@ -2,8 +2,9 @@
 
 The KFP SDK writes steps as shell scripts: one that installs packages and goes on with the rest, and one that writes
 the component's source to a file and runs ``kfp.dsl.executor_main`` on it. Both are read here, exactly; what differs in
-anything is not recognised and runs as it is written. Pure; knows neither environments nor processes. Next: ``pulling``
-has the packages installed, ``launching`` starts the rest.
+anything is not recognised and runs as it is written. The launcher may come first, which fetches and stores the files of
+a step. Pure; knows neither environments nor processes. Next: ``pulling`` has the packages installed, ``launching``
+starts the rest.
 
 Source: kfp 2.0 to 2.17, ``kfp/dsl/component_factory.py``; kfp 1.8, ``kfp/components/_python_op.py``.
 """
@@ -36,6 +37,7 @@ _PIP = (
     ("pip3", "install"),
 )
 _NO_CHECK = "PIP_DISABLE_PIP_VERSION_CHECK=1"
+_LAUNCHER = ("beamhall-launcher", "--")
 _EXECUTORS = ("kfp.dsl.executor_main", "kfp.components.executor_main")
 _PROGRAM = re.compile(
     r'program_path=\$\(mktemp -d\)\s+printf "%s" "\$0" > "\$program_path/ephemeral_component\.py"\s*?\n[ \t]*'
@@ -67,8 +69,16 @@ class Component:
 
 def recognise(argv: Sequence[str]) -> Component:
     """Read a command line; one that is not recognised comes out as it is, with nothing to install."""
+    if tuple(argv[:2]) == _LAUNCHER:
+        installs, rest = _installs(argv[2:])
+        return Component(installs, (*_LAUNCHER, *rest))
     installs, rest = _installs(argv)
     return Component(installs, rest, _direct(rest))
+
+
+def with_interpreter(argv: Sequence[str], python: str) -> Sequence[str]:
+    """Have the launcher, which is no part of any image, run by a Python that has it, whatever the step's variables."""
+    return (python, "-I", "-m", "beamhall.launcher", *argv[1:]) if tuple(argv[:2]) == _LAUNCHER else argv
 
 
 def _installs(argv: Sequence[str]) -> tuple[tuple[Install, ...], tuple[str, ...]]:

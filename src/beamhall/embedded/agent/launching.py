@@ -5,6 +5,7 @@ afterwards is ``sandbox``'s; when it runs is ``lifecycle``'s.
 """
 
 import os
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from beamhall.catalog.installs import Install
 from beamhall.client.protocol import Client
 from beamhall.embedded.agent.api_access import without_access
-from beamhall.embedded.agent.components import Component, recognise
+from beamhall.embedded.agent.components import Component, recognise, with_interpreter
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.environment import (
     Data,
@@ -122,7 +123,7 @@ def container_spec(
     own, prepared, name = ground.own, ground.prepared, str(container["name"])
     variables = user_variables(pod, container, sources)
     component = _component(command_line(container, variables, prepared.entrypoint, prepared.command), ground)
-    argv = component.argv
+    argv = with_interpreter(component.argv, sys.executable)
     mounts = mounts_of(pod, container, own, ground.roots, variables)
     if not ground.service.has_mounts:
         mounts = without_access(own, mounts, variables, namespace_of(pod))

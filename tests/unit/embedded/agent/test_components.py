@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from beamhall.catalog.installs import Install
-from beamhall.embedded.agent.components import Component, recognise
+from beamhall.embedded.agent.components import Component, recognise, with_interpreter
 from beamhall.embedded.agent.sandbox import FILE, Direct
 
 ENSURE = """
@@ -130,3 +130,13 @@ def test_every_component_of_the_corpus_is_recognised():
                 assert bool(component.installs) == ("pip install" in " ".join(argv[:3])), (file, argv[:3])
                 assert bool(component.modules) == any("executor_main" in word for word in argv[:6]), (file, argv[:6])
     assert seen > 200
+
+
+def test_the_launcher_may_come_before_anything():
+    words = ("beamhall-launcher", "--", "sh", "-c", ENSURE + KFP + GO_ON, *RUN)
+    assert recognise(words) == Component((ALONE,), ("beamhall-launcher", "--", *RUN))
+    assert recognise(("beamhall-launcher", "--", "x")) == Component((), ("beamhall-launcher", "--", "x"))
+    started = with_interpreter(("beamhall-launcher", "--", "x"), "/service/python")
+    assert started == ("/service/python", "-I", "-m", "beamhall.launcher", "--", "x")
+    for other in (("x",), ("x", "beamhall-launcher", "--"), ("beamhall-launcher",)):
+        assert with_interpreter(other, "/service/python") == other
