@@ -17,6 +17,7 @@ from beamhall.app.controllers import embedded_controllers, embedded_definitions
 from beamhall.app.definitions import install_definitions, install_roles
 from beamhall.app.pod_access import PodAccess, publish
 from beamhall.app.settings import Settings, simulated_resources
+from beamhall.app.trainer import install_trainer
 from beamhall.catalog.catalog import Catalog
 from beamhall.client.local import LocalClient
 from beamhall.client.protocol import Client
@@ -31,6 +32,8 @@ from beamhall.embedded.api.factory import Api, Identity, create_app, create_reso
 from beamhall.embedded.store.store import Store
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.identity import ADMIN_GROUP, User
+from beamhall.kernel.kinds import Kind
+from beamhall.kernel.objects import ReadOnlyObject
 from beamhall.runtime.manager import Manager
 from beamhall.training.registry import training_validators
 
@@ -53,6 +56,7 @@ class Cluster:
         catalog = Catalog.load(settings.data)
         self._api = api
         self._access = access
+        self._capabilities = settings.capabilities
         self._agent = Agent(
             LocalClient(api, User(node, (ADMIN_GROUP, "system:nodes"))),
             catalog, settings.data, _agent_settings(settings), clock,
@@ -100,6 +104,8 @@ class Cluster:
             await self._api.begun.wait()
             await install_roles(self.client, embedded_definitions())
             await publish(self.client, self._access)
+            if "training" in self._capabilities:
+                await install_trainer(self.client)
             self._installed.set()
             parts.create_task(self._manager.run())
             parts.create_task(self._agent.run())
@@ -159,9 +165,13 @@ async def embedded_cluster(
         access: Where Pods reach it.
     """
     store = await Store.open(settings.data / "objects.db")
+
+    def look(kind: Kind, namespace: str, name: str) -> ReadOnlyObject | None:
+        return store.get(kind.resource, namespace, name)
+
     try:
         api = create_resource_api(
-            store, clock, random.SystemRandom(), validators=training_validators(), identity=identity
+            store, clock, random.SystemRandom(), validators=training_validators(look), identity=identity
         )
         yield Cluster(settings, clock, api, access)
     finally:

@@ -8,6 +8,7 @@ from beamhall.kernel.planner import Planner
 from beamhall.runtime.controller import Controller
 from beamhall.training.planner import TrainingSettings
 from beamhall.training.registry import training_definitions, training_planners
+from beamhall.training.trainjobs.registry import job_set_definitions, job_set_planner
 
 _GRACE_AFTER_FINISH_S = 5.0
 
@@ -19,12 +20,12 @@ def embedded_controllers(capabilities: Collection[str], own_node: str) -> list[C
         return controllers
     # One machine must not run a finished job's parameter servers for ever, and starts jobs whole or not at all.
     training = TrainingSettings(gang="scheduler-plugins", terminate_after_finish_s=_GRACE_AFTER_FINISH_S)
-    return controllers + _controllers(training_planners(training))
+    return controllers + _controllers((job_set_planner(), *training_planners(training)))
 
 
 def embedded_definitions() -> list[Object]:
     """Give the definitions of the custom kinds that the embedded cluster's controllers work on."""
-    return [*workload_definitions(), *training_definitions()]
+    return [*workload_definitions(), *job_set_definitions(), *training_definitions()]
 
 
 def operator_controllers(settings: TrainingSettings, cluster_domain: str) -> list[Controller]:

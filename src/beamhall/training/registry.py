@@ -15,6 +15,9 @@ from beamhall.training.frameworks.tfjob import TFJob
 from beamhall.training.frameworks.xgboostjob import XGBoostJob
 from beamhall.training.job import Framework
 from beamhall.training.planner import TrainingSettings, training_planner
+from beamhall.training.trainjobs.planner import train_job_planner
+from beamhall.training.trainjobs.registry import trainer_definitions, trainer_validators
+from beamhall.training.trainjobs.runtime import Look
 from beamhall.training.validation import validate
 
 Validate = Callable[[ReadOnlyObject, ReadOnlyObject | None], list[Cause]]
@@ -33,7 +36,8 @@ def training_planners(settings: TrainingSettings, cluster_domain: str = "") -> S
         settings: How jobs are run.
         cluster_domain: Put after ``.svc`` in the host names of TF_CONFIG; empty: nothing.
     """
-    return tuple(training_planner(framework, settings) for framework in training_frameworks(cluster_domain))
+    planners = (training_planner(framework, settings) for framework in training_frameworks(cluster_domain))
+    return (*planners, train_job_planner(settings.gang))
 
 
 def training_definitions() -> Sequence[Object]:
@@ -44,9 +48,15 @@ def training_definitions() -> Sequence[Object]:
         definitions.jax_job_definition(),
         definitions.xgboost_job_definition(),
         definitions.paddle_job_definition(),
+        *trainer_definitions(),
     )
 
 
-def training_validators() -> Mapping[Kind, Validate]:
-    """Give what admission asks for each kind: ``validate(obj, old)``, where ``old`` is None for a new object."""
-    return {framework.kind: partial(validate, framework) for framework in training_frameworks()}
+def training_validators(look: Look) -> Mapping[Kind, Validate]:
+    """Give what admission asks for each kind: ``validate(obj, old)``, where ``old`` is None for a new object.
+
+    Args:
+        look: Gives stored objects by kind, namespace and name; a TrainJob is held against its runtime.
+    """
+    validators = {framework.kind: partial(validate, framework) for framework in training_frameworks()}
+    return {**validators, **trainer_validators(look)}

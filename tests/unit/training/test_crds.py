@@ -10,7 +10,7 @@ from beamhall.training.registry import training_definitions
 from tests.unit.training.jobs import Run, tf_job
 
 models: Any = sdk
-_DEFINITIONS = {definition["spec"]["names"]["kind"]: definition for definition in training_definitions()}
+_DEFINITIONS = {d["spec"]["names"]["kind"]: d for d in training_definitions() if d["spec"]["group"] == "kubeflow.org"}
 
 
 def _schema(kind: str) -> dict[str, Any]:
