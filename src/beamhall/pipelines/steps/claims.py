@@ -106,7 +106,7 @@ def _claim_name(task: str, path: str, parameters: Mapping[str, Json], facts: Run
         _check_name(task, "pvc_name", name)
         return name
     own = f"{readable(facts.pipeline.name, 20)}-{digest_of(facts.run_id, path)}"
-    return label(f"{own}-{readable(suffix, 28)}")
+    return label(f"{own}-{readable(suffix, 26)}")
 
 
 def _check_name(task: str, parameter: str, name: str) -> None:

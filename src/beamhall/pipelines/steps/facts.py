@@ -44,7 +44,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def resource_name(self) -> str:
-        """What the run is called where upstream names its workflow; a DNS label of at most 43 characters."""
+        """What the run is called where upstream names its workflow; a DNS label of at most 46 characters."""
         return run_name(self.pipeline.name, self.run_id)
 
     @property

@@ -3,21 +3,20 @@
 Source: Kubernetes "Object Names and IDs"; RFC 1123.
 """
 
-import base64
 import hashlib
 import re
 
 MAX_LABEL = 63
 
 _OTHER = re.compile(r"[^a-z0-9]+")
-_DIGEST_LENGTH = 12
+_DIGEST_LENGTH = 15
 
 
 def pod_name(pipeline: str, run_id: str, path: str, attempt: int) -> str:
     """Name the Pod of an attempt: ``<pipeline>-<task>-<digest>``, a DNS label."""
     task = path.rsplit("/", 1)[-1]
     digest = digest_of(run_id, path, str(attempt))
-    return label("-".join((readable(pipeline, 22), readable(task, 26), digest)))
+    return label("-".join((readable(pipeline, 20), readable(task, 26), digest)))
 
 
 def run_name(pipeline: str, run_id: str) -> str:
@@ -37,6 +36,5 @@ def label(text: str) -> str:
 
 
 def digest_of(*parts: str) -> str:
-    """Give 60 bits that stand for texts, as letters and digits that a name may have."""
-    made = hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).digest()
-    return base64.b32encode(made)[:_DIGEST_LENGTH].decode().lower()
+    """Give 60 bits that stand for texts, as digits and letters that a name may have."""
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:_DIGEST_LENGTH]

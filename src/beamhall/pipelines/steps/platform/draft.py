@@ -8,6 +8,8 @@ Source: kubeflow/pipelines ``backend/src/v2/driver/k8s.go``, ``getTaskConfigOpti
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from beamhall.kernel.objects import Object
 from beamhall.pipelines.spec.sources import Json
 from beamhall.pipelines.spec.types import normal
@@ -55,6 +57,16 @@ class Draft:
     def value(self, where: str) -> Json:
         """Give what a source came to, as a value of the caller's own; None: it has none, as something optional may."""
         return normal(self._values.get(where))
+
+    def json(self, where: str) -> Json:
+        """Give what a source came to; what came as the text of a JSON value is that value."""
+        value = self.value(where)
+        if not isinstance(value, str):
+            return value
+        try:
+            return normal(msgspec.json.decode(value)) if value.strip() else None
+        except (msgspec.DecodeError, RecursionError):
+            raise self.bad(f"{where} must give JSON, gave the text {value[:60]!r}") from None
 
     def name(self, where: str, what: str) -> str:
         """Give the name of an object that a source came to; empty if it has no value.

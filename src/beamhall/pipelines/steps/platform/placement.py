@@ -39,7 +39,7 @@ def _select_node(config: KubernetesConfig, draft: Draft) -> None:
     labels: Json = dict(selector.labels)
     if selector.node_selector_json is not None:
         where = "nodeSelector.nodeSelectorJson"
-        labels = draft.value(where)
+        labels = draft.json(where)
         if labels is None:
             return
         if not isinstance(labels, Mapping):
@@ -52,7 +52,7 @@ def _tolerate(asked: Sequence[Toleration], draft: Draft) -> None:
     for number, one in enumerate(asked):
         if one.toleration_json is not None:
             where = f"tolerations[{number}].tolerationJson"
-            found += [toleration for toleration in _objects(where, draft.value(where), draft) if toleration]
+            found += [toleration for toleration in _objects(where, draft.json(where), draft) if toleration]
             continue
         made = {"key": one.key, "operator": one.operator, "value": one.value, "effect": one.effect}
         toleration = {key: value for key, value in made.items() if value}
@@ -76,9 +76,11 @@ def _node_affinity(asked: Sequence[NodeAffinity], draft: Draft) -> Object:
     for number, one in enumerate(asked):
         if one.node_affinity_json is not None:
             where = f"nodeAffinity[{number}].nodeAffinityJson"
-            for given in _objects(where, draft.value(where), draft):
-                required += (given.get(_REQUIRED) or {}).get("nodeSelectorTerms") or ()
-                preferred += given.get(_PREFERRED) or ()
+            for given in _objects(where, draft.json(where), draft):
+                demand = given.get(_REQUIRED) or {}
+                terms = demand.get("nodeSelectorTerms") if isinstance(demand, Mapping) else demand
+                required += _objects(where, terms, draft)
+                preferred += _objects(where, given.get(_PREFERRED), draft)
             continue
         expressions, fields = _requirements(one.match_expressions), _requirements(one.match_fields)
         made = {"matchExpressions": expressions, "matchFields": fields}
@@ -133,7 +135,7 @@ def _claim_devices(config: KubernetesConfig, draft: Draft) -> None:
             "resourceClaimTemplateName": one.resource_claim_template_name,
         }
         where = f"podResourceClaims[{number}].resourceClaimJson"
-        given = _objects(where, draft.value(where), draft) if one.resource_claim_json is not None else [named]
+        given = _objects(where, draft.json(where), draft) if one.resource_claim_json is not None else [named]
         claims += [{key: value for key, value in each.items() if value} for each in given]
     for number, claim in enumerate(claims):
         claim.setdefault("name", f"claim-{number}")
