@@ -9,6 +9,7 @@ Source: kubeflow/pipelines ``backend/src/v2/component/launcher_v2.go``; ``pipeli
 """
 
 import json
+import math
 import posixpath
 from collections.abc import Mapping, Sequence
 
@@ -31,6 +32,9 @@ MAX_ARTIFACTS = 10_000
 MAX_TEXT = 2_000
 """How many characters the name or the URI of an artifact may have."""
 
+MAX_DEPTH = 100
+"""How deeply values may be nested."""
+
 _SESSION_METADATA = "store_session_info"
 _RESERVED = (_SESSION_METADATA, WORKSPACE_METADATA)
 
@@ -52,7 +56,11 @@ def outputs_of(start: Start, step: Step, read: Mapping[str, bytes | None]) -> Ou
     definitions = start.component.output_definitions
     if not definitions.parameters and not definitions.artifacts:
         return NO_OUTPUTS
-    return _Reading(start, step).outputs(read)
+    reading = _Reading(start, step)
+    try:
+        return reading.outputs(read)
+    except RecursionError:
+        raise reading.bad(f"{reading.file} is nested too deeply") from None
 
 
 class _Reading:
@@ -86,17 +94,20 @@ class _Reading:
             return {}
         try:
             found = msgspec.json.decode(content)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError):
             found = self._read_leniently(content)
         if not isinstance(found, dict):
             raise self.bad(f"{self.file} must hold an object, holds {shown(found)}")
         return found
 
     def _read_leniently(self, content: bytes) -> Json:
+        """Read what Python's ``json`` writes and JSON is not: NaN and the infinities."""
         try:
-            return json.loads(content, parse_constant=str)
-        except (ValueError, RecursionError) as error:
+            found = json.loads(content, parse_constant=str)
+            msgspec.json.encode(found)  # halves of surrogate pairs can be read, and never written again
+        except ValueError as error:
             raise self.bad(f"{self.file} is not JSON: {error}") from None
+        return found
 
     def _object(self, told: Mapping[str, Json], key: str) -> Mapping[str, Json]:
         found = told.get(key)
@@ -107,9 +118,9 @@ class _Reading:
     def _parameter(self, name: str, spec: ParameterSpec, value: Json, content: bytes | None, file: str) -> Json:
         try:
             if value is not None:
-                return output(value, spec.parameter_type)
+                return output(_kept(value), spec.parameter_type)
             if content is not None:
-                return parsed(content.decode(), spec.parameter_type)
+                return _kept(parsed(content.decode(), spec.parameter_type))
         except TypeMismatch as error:
             where = self.file if value is not None else file
             raise self.bad(f"output parameter {name!r} {error}; it was read from {where}") from None
@@ -145,7 +156,7 @@ class _Reading:
         if metadata is not None and not isinstance(metadata, dict):
             raise self.bad(f"metadata of output artifact {output_name!r} must be an object, is {shown(metadata)}")
         uri = self._place(output_name, planned, told)
-        kept = normal(planned.metadata if metadata is None else metadata)
+        kept = _kept(planned.metadata if metadata is None else metadata)
         source = self._input_at(uri)
         for key in _RESERVED:
             kept.pop(key, None)
@@ -202,3 +213,20 @@ class _Reading:
                 if ref.uri == uri:
                     return ref
         return None
+
+
+def _kept(value: Json, depth: int = 0) -> Json:
+    """Give a value as it can be stored: whole numbers as such, numbers that JSON does not have as their names.
+
+    Raises:
+        RecursionError: It is nested more deeply than protocol buffers allow, and everybody who reads it can bear.
+    """
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return normal(value)
+    if isinstance(value, dict):
+        return {key: _kept(member, depth + 1) for key, member in value.items()}
+    return [_kept(item, depth + 1) for item in value] if isinstance(value, list) else value

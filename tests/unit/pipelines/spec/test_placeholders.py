@@ -152,3 +152,10 @@ def test_references() -> None:
 )  # fmt: skip
 def test_paths(uri: str, path: str) -> None:
     assert local_path({"uri": uri}) == path
+
+
+def test_the_path_of_what_was_downloaded_to_the_workspace() -> None:
+    metadata = {"_kfp_workspace": True}
+    assert local_path({"uri": "gs://b/k", "metadata": metadata}) == "/kfp-workspace/.artifacts/gcs/b/k"
+    assert local_path({"uri": "/a/b", "metadata": metadata}) == "/kfp-workspace/.artifacts/a/b"
+    assert local_path({"uri": "/a/b", "metadata": {"_kfp_workspace": "True"}}) == "/a/b"

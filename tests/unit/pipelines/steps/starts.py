@@ -28,11 +28,12 @@ class OneTask:
 
     Args:
         container: The container, or with ``importer=`` another executor.
-        task: More of the task's specification: ``{"inputs": …, "cachingOptions": …}``.
+        more: More of the task's specification: ``{"cachingOptions": …}``.
         inputs: Parameters of the component by name: a type, or a whole specification.
         given: Constants that the task gives to them; ``task_inputs`` are its other inputs as they are specified.
         gave: Parameters that the earlier task gave, all of them text.
         artifacts: Artifacts that an earlier task gives, by name of the input.
+        component: More of the component's specification.
         outputs: Parameters that it gives, by name and type.
         makes: Artifacts that it gives, by name.
         kubernetes: Its platform configuration.
@@ -40,7 +41,7 @@ class OneTask:
         facts: More of ``RunFacts``.
     """
 
-    def __init__(self, container: Document | None = None, /, **what: Any) -> None:
+    def __init__(self, container: Document | None = None, **what: Any) -> None:
         facts = {"pipeline_root": "/data/artifacts", **what.get("facts", {})}
         self.pipeline = checked_pipeline(_documents(container or {"image": "python:3.11"}, what))
         self.facts = RunFacts(
@@ -48,8 +49,7 @@ class OneTask:
             run_id="8c1d9f1e-33aa-4f34-9a2c-9d7be7f00c11",
             pipeline=self.pipeline,
             created_at=datetime(2026, 11, 25, 12, 30, 45, tzinfo=UTC),
-            display_name="Run of today",
-            **facts,
+            **{"display_name": "Run of today", **facts},
         )
         self.steps = Steps(self.facts)
         self.play = Play(
@@ -107,7 +107,7 @@ def _documents(container: Document, what: Document) -> Any:
     train = {
         "componentRef": {"name": "comp-train"},
         "inputs": {"parameters": {**constants, **what.get("task_inputs", {})}, "artifacts": taken},
-        **what.get("task", {}),
+        **what.get("more", {}),
     }
     gave = {name: {"parameterType": "STRING"} for name in what.get("gave", {})}
     before = {"executorLabel": "exec-before", "outputDefinitions": {"artifacts": artifacts, "parameters": gave}}
@@ -115,7 +115,7 @@ def _documents(container: Document, what: Document) -> Any:
     if artifacts or gave:
         tasks["before"] = {"componentRef": {"name": "comp-before"}}
     spec = {
-        "pipelineInfo": {"name": "digits"},
+        "pipelineInfo": {"name": what.get("pipeline", "digits")},
         "schemaVersion": "2.1.0",
         "deploymentSpec": {"executors": {"exec-train": executor, "exec-before": {"container": {"image": "python"}}}},
         "components": {"comp-train": component, "comp-before": before},
