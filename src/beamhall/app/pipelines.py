@@ -6,6 +6,7 @@ Runs are facts in ``DIR/history.db`` (or a database by URL); their steps are Pod
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
@@ -22,6 +23,10 @@ from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.schedules.loop import Schedules
 from beamhall.pipelines.signals import Signals
+from beamhall.storage import Storage
+
+ARTIFACTS = "artifacts"
+"""Where runs keep their files, in the data directory."""
 
 _PREFIXES = ("/apis", "/pipeline/apis")
 
@@ -39,9 +44,17 @@ class Pipelines:
             cluster.require(user, verb, PIPELINES_GROUP, resource, namespace)
 
         signals = Signals()
+        artifacts = settings.data / ARTIFACTS
+        roots = [artifacts, *(Path(each) for each in settings.artifact_roots.split(":") if each)]
+        self._storage = Storage(local_roots=roots)
+
+        async def storage_of(_: str) -> Storage:
+            return self._storage
+
         access = Access(
-            history, clock, authorize, cluster.client, signals,
-            may_fetch_privately=settings.fetch_privately, time_zone=settings.time_zone,
+            history, clock, authorize, cluster.client, signals, storage_of,
+            may_fetch_privately=settings.fetch_privately, time_zone=settings.time_zone, pipeline_root=str(artifacts),
+            readable_roots=[str(each) for each in roots],
         )  # fmt: skip
         self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, at_full_paths(kfp_application(access)))
         self._schedules = Schedules(history, clock, signals, settings.time_zone)

@@ -51,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         simulated_open: Whether every Pod may go to simulated nodes, not only those that tolerate their taint.
         history_url: Database of runs and their facts, ``postgresql://...``; empty: a file in the data directory.
         time_zone: That of cron expressions of recurring runs that name none.
+        artifact_roots: Directories beside that of the data from which artifacts may be shown to those who may read
+            runs, with ``:`` between them.
         fetch_privately: Whether pipelines may be fetched from addresses inside the laboratory too.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, ``text``, or ``auto``: text on a terminal.
@@ -82,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     simulated_open: bool = False
     history_url: str = ""
     time_zone: str = "UTC"
+    artifact_roots: str = ""
     fetch_privately: bool = False
     log_level: str = "info"
     log_format: str = "auto"

@@ -1,6 +1,6 @@
 """What the handlers of all resources are given: the history, the cluster, the bells, the time, who may do what."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -13,12 +13,16 @@ from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import NotFound
 from beamhall.pipelines.api.messages import moment_of
 from beamhall.pipelines.signals import Signals
+from beamhall.storage import Storage
 
 Authorize = Callable[[Request, str, str, str], Awaitable[None]]
 """Takes a request, a verb, a resource and a namespace; raises ``Forbidden`` where the caller may not.
 
 Source: Kubeflow Pipelines, the verbs and resources of the group ``pipelines.kubeflow.org``.
 """
+
+StorageOf = Callable[[str], Awaitable[Storage]]
+"""Gives the storage of a namespace."""
 
 RESOURCES: Mapping[type[AnyRecord], str] = {
     Experiment: "experiments",
@@ -39,10 +43,14 @@ class Access:
         authorize: Who may do what.
         client: The resource API, where the steps of runs are Pods.
         signals: Tells the driver of runs, and followers of what the driver did.
+        storage_of: Gives what reads the bytes of a namespace's artifacts and logs, with its credentials. It must not
+            read local files outside of ``readable_roots``.
         may_fetch_privately: Packages may be fetched from loopback, link-local and private addresses too: from whatever
             the service's machine reaches, for anybody who may upload pipelines.
         default_namespace: Which namespace a request means that names none.
         time_zone: That of cron expressions that name none.
+        pipeline_root: Where runs keep their files that name no place.
+        readable_roots: Directories of this machine, and beginnings of web addresses, that artifacts may be read from.
     """
 
     history: History
@@ -50,9 +58,12 @@ class Access:
     authorize: Authorize
     client: Client
     signals: Signals
+    storage_of: StorageOf
     may_fetch_privately: bool = False
     default_namespace: str = "default"
     time_zone: str = "UTC"
+    pipeline_root: str = ""
+    readable_roots: Sequence[str] = ()
 
     def now(self) -> Moment:
         """Give the time as the history has it."""

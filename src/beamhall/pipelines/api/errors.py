@@ -3,8 +3,9 @@
 Source: google.rpc.Code; grpc-gateway, runtime/errors.go (``HTTPStatusFromCode``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -23,6 +24,8 @@ from beamhall.kernel.errors import (
     Unauthorized,
     UserError,
 )
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class FailedPrecondition(BadRequest):
@@ -64,6 +67,26 @@ async def refuse(_: Request, error: Exception) -> Response:
         return refusal(error)
     assert isinstance(error, UserError)
     return refusal(ServiceUnavailable(str(error)))
+
+
+def telling(failure: str, handle: Handler) -> Handler:
+    """Make a handler whose errors have the form of uploads, logs and artifacts, which are no messages.
+
+    Args:
+        failure: What is said before each error, such as ``Failed to upload pipeline``.
+        handle: The handler.
+    """
+
+    async def handle_telling(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except ApiError as error:
+            causes = [msgspec.to_builtins(cause) for cause in error.causes]
+            told = f"{failure}: {error.message}"
+            content = {"error_message": told, "error_details": told, **({"causes": causes} if causes else {})}
+            return JSONResponse(content, status_of(error)[1])
+
+    return handle_telling
 
 
 async def no_such_path(request: Request, _: Exception) -> Response:

@@ -6,20 +6,19 @@ Source: Kubeflow Pipelines, backend/src/apiserver/server/pipeline_upload_server.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive
 
 from beamhall.history.protocol import Writing
 from beamhall.history.records import Pipeline
-from beamhall.kernel.errors import ApiError, BadRequest, TooLarge
+from beamhall.kernel.errors import BadRequest, TooLarge
 from beamhall.pipelines.api.access import Access
-from beamhall.pipelines.api.errors import status_of
+from beamhall.pipelines.api.errors import telling
 from beamhall.pipelines.api.messages import decode, reply, texts_by_name
 from beamhall.pipelines.api.pipelines import add_pipeline, new_pipeline, pipeline_message
 from beamhall.pipelines.api.versions import add_version, checked_package, new_version, version_message
@@ -46,8 +45,12 @@ class Uploads:
     def routes(self) -> Sequence[BaseRoute]:
         """Give their paths."""
         return (
-            Route("/pipelines/upload", _telling("pipeline", self._upload), methods=["POST"]),
-            Route("/pipelines/upload_version", _telling("pipeline version", self._upload_version), methods=["POST"]),
+            Route("/pipelines/upload", telling("Failed to upload pipeline", self._upload), methods=["POST"]),
+            Route(
+                "/pipelines/upload_version",
+                telling("Failed to upload pipeline version", self._upload_version),
+                methods=["POST"],
+            ),
         )
 
     async def _upload(self, request: Request) -> Response:
@@ -123,21 +126,3 @@ def _asked(request: Request) -> Mapping[str, Any]:
             raise BadRequest(f"{name}: a string cannot have a NUL in it")
     tags = request.query_params.get("tags")
     return {**found, "tags": texts_by_name(decode(tags, "tags"), "tags")} if tags else found
-
-
-def _telling(what: str, handle: Handler) -> Handler:
-    """Make a handler whose errors have the form of uploads."""
-
-    async def handle_telling(request: Request) -> Response:
-        try:
-            return await handle(request)
-        except ApiError as error:
-            causes = [msgspec.to_builtins(cause) for cause in error.causes]
-            content = {
-                "error_message": f"Failed to upload {what}: {error.message}",
-                "error_details": f"Failed to upload {what}: {error.message}",
-                **({"causes": causes} if causes else {}),
-            }
-            return JSONResponse(content, status_of(error)[1])
-
-    return handle_telling

@@ -10,7 +10,7 @@ import msgspec
 
 from beamhall.pipelines.spec.ir import Pipeline
 from beamhall.pipelines.spec.placeholders import WORKSPACE_PATH
-from beamhall.pipelines.steps.layout import directories_of, part_of
+from beamhall.pipelines.steps.layout import execution_root, run_root
 from beamhall.pipelines.steps.naming import run_name
 
 
@@ -50,7 +50,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def root(self) -> str:
         """URI of the run's directory; no slash at its end."""
-        return f"{self.pipeline_root.rstrip('/')}/{part_of(self.pipeline.name)}/{part_of(self.run_id)}"
+        return run_root(self.pipeline_root, self.pipeline.name, self.run_id)
 
     @property
     def workspace_claim(self) -> str:
@@ -72,7 +72,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     def root_of(self, path: str, execution: str | int) -> str:
         """Give the URI of the directory of one execution of a task; no slash at its end."""
-        return f"{self.root}/{directories_of(path)}/{part_of(str(execution))}"
+        return execution_root(self.root, path, execution)
 
 
 def _moment(when: datetime) -> str:

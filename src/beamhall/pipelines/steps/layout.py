@@ -11,6 +11,7 @@ from functools import lru_cache
 OUTPUT_FILE = "executor_output.json"
 PARAMETERS = "parameters"
 LOGS = "logs"
+LOG_FILE = f"{LOGS}/main.log"
 
 MAX_PART_BYTES = 200
 """How long one part may be: file systems allow 255, and some leave room for what they append."""
@@ -62,6 +63,16 @@ def directories_of(path: str) -> str:
     last = parts[-1]
     room = MAX_TASK_BYTES - len(last.encode()) - _DIGEST_LENGTH - 2
     return f"{_cut(found, room).rstrip('/')}%{_digest(path)}/{last}"
+
+
+def run_root(pipeline_root: str, pipeline: str, run_id: str) -> str:
+    """Give the URI of a run's directory; no slash at its end."""
+    return f"{pipeline_root.rstrip('/')}/{part_of(pipeline)}/{part_of(run_id)}"
+
+
+def execution_root(root: str, path: str, execution: str | int) -> str:
+    """Give the URI of the directory of one execution of a task, of the run with this ``run_root``."""
+    return f"{root}/{directories_of(path)}/{part_of(str(execution))}"
 
 
 def _parts_of(piece: str) -> list[str]:

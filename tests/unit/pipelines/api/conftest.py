@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ from beamhall.kernel.identity import ADMIN_GROUP, User
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.signals import Signals
+from beamhall.storage import Storage
 from tests.postgresql import Server
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,9 +69,26 @@ def signals() -> Signals:
 
 
 @pytest.fixture
-def access(history: History, cluster: Client, signals: Signals) -> Access:
+def artifacts(tmp_path: Path) -> Path:
+    """The directory that runs keep their files in."""
+    path = tmp_path / "artifacts"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def access(history: History, cluster: Client, signals: Signals, artifacts: Path) -> Iterator[Access]:
     """What the handlers are given; the namespace ``closed`` is another's."""
-    return Access(history, SteadyClock(), _authorize, cluster, signals)
+    storage = Storage(local_roots=[artifacts])
+
+    async def storage_of(_: str) -> Storage:
+        return storage
+
+    yield Access(
+        history, SteadyClock(), _authorize, cluster, signals, storage_of,
+        pipeline_root=str(artifacts), readable_roots=[str(artifacts)],
+    )  # fmt: skip
+    storage.close()
 
 
 @pytest.fixture
