@@ -1,16 +1,32 @@
 """Queries as SQL. What cannot be asked is refused by name, never handed to the database to stumble over."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Column, ColumnElement, Integer, Text, and_, false, func, literal, or_, tuple_
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ColumnElement,
+    Double,
+    Integer,
+    Text,
+    and_,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from beamhall.history.queries import Order, Position, Scalar, Where
-from beamhall.history.records import AnyRecord
+from beamhall.history.records import AnyRecord, Artifact, ArtifactTask, Run
 from beamhall.history.tables import MOMENTS, TABLES
 from beamhall.kernel.errors import BadRequest
 
@@ -22,6 +38,8 @@ VALUES_LIMIT = 1000
 
 _LIMIT = 2**63
 _TAGS = "tags."
+_METRICS = "metric:"
+_NO_NUMBER = -sys.float_info.max
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {"=": eq, "!=": ne, ">": gt, ">=": ge, "<": lt, "<=": le}
 
 
@@ -58,7 +76,7 @@ def condition(record: type[AnyRecord], where: Where) -> ColumnElement[bool]:
 
 def order_by(record: type[AnyRecord], order: Order) -> Sequence[ColumnElement[Any]]:
     """Give what to sort by; ``BadRequest`` where there is no such field."""
-    column, key = column_of(record, order.field), TABLES[record].c.id
+    column, key = sorted_by(record, order.field), TABLES[record].c.id
     by = (key,) if column is key else (column, key)
     return [each.desc() for each in by] if order.is_descending else by
 
@@ -69,12 +87,37 @@ def after(record: type[AnyRecord], order: Order, position: Position) -> ColumnEl
     Raises:
         BadRequest: The position is not one of this order.
     """
-    column, key = column_of(record, order.field), TABLES[record].c.id
+    column, key = sorted_by(record, order.field), TABLES[record].c.id
     if type(position.value) is not _type_of(column) or type(position.id) is not _type_of(key):
         raise BadRequest(f"the page token is not one of a list sorted by {order.field}")
     place = tuple_(literal(position.value, column.type), literal(position.id, key.type))
     here = tuple_(column, key)
     return here < place if order.is_descending else here > place
+
+
+def sorted_by(record: type[AnyRecord], field: str) -> ColumnElement[Any]:
+    """Give what a list that is sorted by a field is sorted by: a column, or for runs the number of a metric.
+
+    Raises:
+        BadRequest: There is no such field.
+    """
+    if record is Run and field.startswith(_METRICS):
+        return _metric(field.removeprefix(_METRICS))
+    return column_of(record, field)
+
+
+def _metric(name: str) -> ColumnElement[float]:
+    """Give the number that a run has for a metric: the newest; a run that has none comes before all that have one."""
+    runs, links, artifacts = TABLES[Run].c, TABLES[ArtifactTask].c, TABLES[Artifact].c
+    numbers = (
+        select(artifacts.number_value)
+        .join_from(TABLES[ArtifactTask], TABLES[Artifact], links.artifact_id == artifacts.id)
+        .where(links.run_id == runs.id, links.type == "OUTPUT", artifacts.name == name)
+        .where(artifacts.number_value.is_not(None))
+        .order_by(artifacts.created_at.desc(), artifacts.id.desc())
+        .limit(1)
+    )
+    return func.coalesce(numbers.scalar_subquery(), _NO_NUMBER, type_=Double())
 
 
 def column_of(record: type[AnyRecord], field: str) -> Column[Any]:
@@ -89,9 +132,11 @@ def column_of(record: type[AnyRecord], field: str) -> Column[Any]:
     return column
 
 
-def _type_of(column: Column[Any]) -> type[Scalar]:
+def _type_of(column: ColumnElement[Any]) -> type[Scalar]:
     if isinstance(column.type, Boolean):
         return bool
+    if isinstance(column.type, Double):
+        return float
     return int if isinstance(column.type, Integer) else str
 
 
@@ -153,7 +198,7 @@ def _second(value: int) -> tuple[int, int]:
 
 
 def _values(where: Where, kind: type[Scalar]) -> Sequence[Scalar]:
-    if isinstance(where.value, str | int):
+    if isinstance(where.value, str | int | float):
         raise BadRequest(f"{where.field}: several values are needed to tell whether it is one of them")
     if len(where.value) > VALUES_LIMIT:
         raise BadRequest(f"{where.field} cannot be compared with more than {VALUES_LIMIT} values at once")

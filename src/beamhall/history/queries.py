@@ -8,7 +8,7 @@ from beamhall.history.records import AnyRecord
 
 Operation = Literal["=", "!=", ">", ">=", "<", "<=", "in", "contains"]
 
-Scalar = str | int | bool
+Scalar = str | int | bool | float
 Value = Scalar | Sequence[str] | Sequence[int]
 
 R = TypeVar("R", bound=AnyRecord)
@@ -32,7 +32,12 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a list is sorted by; equal ones are sorted by ``id`` in the same direction."""
+    """What a list is sorted by; equal ones are sorted by ``id`` in the same direction.
+
+    Attributes:
+        field: A field of the record; of runs also ``metric:<name>``.
+        is_descending: Whether the largest comes first.
+    """
 
     field: str = "created_at"
     is_descending: bool = False

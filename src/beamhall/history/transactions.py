@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, Insert, Row, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from beamhall.history.conditions import after, condition, order_by
+from beamhall.history.conditions import after, condition, order_by, sorted_by
 from beamhall.history.queries import Order, Page, Position, R, Where
 from beamhall.history.records import AnyRecord, Record
 from beamhall.history.tables import TABLES
@@ -16,6 +16,9 @@ ROWS_AT_ONCE = 1000
 """Rows in one statement: bounds the memory that a large batch takes beside its records."""
 
 CREATED = Order()
+
+_BY = "sorted by"
+"""What the value is called that a page is sorted by; no field has a blank in its name."""
 
 
 class SqlReading:
@@ -58,14 +61,14 @@ class SqlReading:
     ) -> Page[R]:
         """Give a page of the records that meet all conditions."""
         chosen = [condition(record, each) for each in where]
-        statement = select(TABLES[record]).where(*chosen).order_by(*order_by(record, order)).limit(size + 1)
+        by = sorted_by(record, order.field).label(_BY)
+        statement = select(TABLES[record], by).where(*chosen).order_by(*order_by(record, order)).limit(size + 1)
         if begin is not None:
             statement = statement.where(after(record, order, begin))
-        rows = [_record(record, row) for row in self._connection.execute(statement)]
-        end = None
-        if len(rows) > size:
-            del rows[size:]
-            end = Position(*(getattr(rows[-1], field) for field in (order.field, "id")))
+        found = [dict(row._mapping) for row in self._connection.execute(statement)]
+        places = [row.pop(_BY) for row in found]
+        rows = [record(**row) for row in found[:size]]
+        end = Position(places[size - 1], found[size - 1]["id"]) if len(found) > size else None
         return Page(rows, self.count(record, *where), end)
 
 

@@ -300,3 +300,46 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged_and_says_so(tmp_p
     found = await history.read(lambda tx: tx.find(Run))
     assert [each.created_at for each in found[1:]] == [n for n, outcome in outcomes.items() if outcome == "added"]
     await history.close()
+
+
+async def test_runs_are_sorted_by_a_metric_those_without_it_first(history: History) -> None:
+    numbers: dict[int, list[float]] = {0: [0.5], 1: [], 2: [0.25, 0.75], 3: [-1], 4: [0.5], 5: []}
+
+    def fill(tx: Writing) -> None:
+        for number, values in numbers.items():
+            key = run(number).id
+            tx.add(run(number), task(1, key))
+            for at, value in enumerate(values):
+                for name, worth in (("accuracy", value), ("loss", 9 - value)):
+                    made = Artifact(
+                        id=f"{key}{name}{at}",
+                        namespace="a",
+                        name=name,
+                        type="Metric",
+                        created_at=at,
+                        number_value=worth,
+                    )
+                    link = ArtifactTask(
+                        id=made.id, namespace="a", artifact_id=made.id, task_id=task(1, key).id, run_id=key,
+                        type="OUTPUT", key=name,
+                    )  # fmt: skip
+                    used = msgspec.structs.replace(link, id=f"{made.id}in", type="INPUT", run_id=run(1).id)
+                    tx.add(made, link, *([used] if number > 1 else []))
+
+    await history.write(fill)
+    for order, expected in (
+        (Order("metric:accuracy"), [1, 5, 3, 0, 4, 2]),
+        (Order("metric:accuracy", is_descending=True), [2, 4, 0, 3, 5, 1]),
+        (Order("metric:loss"), [1, 5, 2, 0, 4, 3]),
+        (Order("metric:other"), [0, 1, 2, 3, 4, 5]),
+    ):
+        found: list[Run] = []
+        begin: Position | None = None
+        while not found or begin is not None:
+            page = await history.read(partial(_two, order, begin))
+            found, begin = [*found, *page.rows], page.end
+        assert [each.created_at for each in found] == expected, order
+
+
+def _two(order: Order, begin: Position | None, tx: Reading) -> Page[Run]:
+    return tx.page(Run, (), order, 2, begin)

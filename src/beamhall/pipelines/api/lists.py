@@ -70,6 +70,7 @@ class Listable(Generic[T]):
         order: What it is sorted by where a request does not say.
         values: What is kept for the values that this API has, of the fields for which they differ.
         has_tags: Whether it may be filtered by ``tags.<key>`` too.
+        has_metrics: Whether it may be sorted by ``metric:<name>`` too.
     """
 
     record: type[T]
@@ -77,6 +78,7 @@ class Listable(Generic[T]):
     order: Order = BY_AGE
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     has_tags: bool = False
+    has_metrics: bool = False
 
 
 class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -84,7 +86,7 @@ class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
     sort_by: str
     filter: str
-    value: str | int
+    value: str | int | float
     id: str
 
 
@@ -153,7 +155,8 @@ def _order(listable: Listable[T], sort_by: str) -> Order:
     direction = words[1].lower() if len(words) == 2 else "asc"
     if len(words) > 2 or direction not in ("asc", "desc"):
         raise BadRequest(f"sort_by: {sort_by[:80]!r} cannot be read; write a field, or a field and asc or desc")
-    return Order(_field(listable, words[0], "sort_by"), direction == "desc")
+    is_metric = listable.has_metrics and words[0].startswith("metric:")
+    return Order(words[0] if is_metric else _field(listable, words[0], "sort_by"), direction == "desc")
 
 
 def _field(listable: Listable[T], key: str, path: str) -> str:

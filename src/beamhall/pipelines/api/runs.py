@@ -70,6 +70,7 @@ _LISTABLE = Listable(
         "pipeline_id": "pipeline_id",
         "pipeline_version_id": "pipeline_version_id",
     },
+    has_metrics=True,
 )
 _STOPPABLE = ("RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "PAUSED")
 _RETRYABLE = ("FAILED", "CANCELED")

@@ -1,6 +1,7 @@
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -10,6 +11,8 @@ import pytest
 from beamhall.history.history import History
 from beamhall.history.protocol import Writing
 from beamhall.history.records import (
+    AnyRecord,
+    Artifact,
     ArtifactTask,
     Experiment,
     Pipeline,
@@ -410,3 +413,30 @@ async def test_runs_are_chosen_by_what_they_are(api: httpx2.AsyncClient, history
     experiment = (await api.get("experiments")).json()["experiments"][0]["experiment_id"]
     assert len(await _names(api, experiment_id=experiment)) == 3
     assert await _names(api, experiment_id="gone") == []
+
+
+async def test_runs_are_sorted_by_their_metrics(api: httpx2.AsyncClient, history: History) -> None:
+    for name, number in (("none", None), ("good", 0.9), ("bad", 0.1), ("nothing", None)):
+        key = (await _make(api, display_name=name))["run_id"]
+        task = _task(key, "/a")
+        made = Artifact(
+            id=f"{name}'s", namespace="default", name="accuracy", type="Metric", created_at=1, number_value=number
+        )
+        link = ArtifactTask(
+            id=name, namespace="default", artifact_id=made.id, task_id=task.id, run_id=key, type="OUTPUT", key="m"
+        )
+        await history.write(partial(_add, (task, made, link)))
+    query: dict[str, Any] = {"sort_by": "metric:accuracy desc", "page_size": 1}
+    found: list[str] = []
+    while query["page_size"] and len(found) < 9:
+        page = (await api.get("runs", params=query)).json()
+        found += [each["display_name"] for each in page["runs"]]
+        query = {"page_token": page.get("next_page_token"), "page_size": int("next_page_token" in page)}
+    assert found[:2] == ["good", "bad"]
+    assert sorted(found[2:]) == ["none", "nothing"]
+    answer = await api.get("experiments?sort_by=metric:accuracy")
+    assert answer.status_code == 400
+
+
+def _add(rows: Sequence[AnyRecord], tx: Writing) -> None:
+    tx.add(*rows)
