@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from typing import Any
 
 from beamhall.kernel.errors import BadRequest
@@ -16,12 +17,19 @@ _GS_ADVICE = (
     "name a Secret with a service account's key in ConfigMap kfp-launcher (providers.gs), or set"
     " GOOGLE_APPLICATION_CREDENTIALS where the service starts"
 )
+_ENDPOINT_ENV = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_NO_ENDPOINT = (
+    "minio:// has no address here: set providers.minio.default.endpoint in ConfigMap kfp-launcher, or AWS_ENDPOINT_URL"
+    " where the service starts; or give the run another pipeline root"
+)
 _CONNECT_S = 10
 _ONCE = {"max_attempts": 1, "mode": "standard"}  # s3fs tries again by itself
 
 
 def s3(options: StoreOptions) -> FileSystem:
     """Make a file system for S3, or for what speaks it."""
+    if options.scheme == "minio" and not options.endpoint and not any(map(os.environ.get, _ENDPOINT_ENV)):
+        raise BadRequest(_NO_ENDPOINT)
     module = _load("s3fs", options.scheme, "s3")
     botocore = importlib.import_module("botocore.exceptions")
     addressing = "path" if options.is_path_style else "virtual"

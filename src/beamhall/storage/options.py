@@ -22,6 +22,7 @@ class StoreOptions:
         retries: How often a request is tried again.
         key: Public part of the credentials; empty: what the environment says (``AWS_ACCESS_KEY_ID``, ...).
         secret: Secret part of the credentials; for ``gs`` the JSON text of a service account's key.
+        problem: Why there are no credentials, where they are said to be somewhere; whoever uses the store is told.
     """
 
     scheme: str
@@ -34,6 +35,7 @@ class StoreOptions:
     retries: int = 5
     key: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
+    problem: str = ""
 
     @property
     def endpoint_url(self) -> str:

@@ -34,7 +34,7 @@ class Storage:
     Args:
         options: How stores are reached; the first that is for a place counts.
         local_roots: Directories of this machine that may be used; empty: all that this process may.
-        shared: Whose threads and file systems are used; None: its own.
+        shared: Whose threads, file systems and directories of this machine are used; None: its own.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class Storage:
     ) -> None:
         self._threads: ThreadPoolExecutor = shared._threads if shared else ThreadPoolExecutor(_THREADS, "storage")
         self._pool: Pool = shared._pool if shared else Pool()
-        self._stores = Stores(options, local_roots, self._pool)
+        self._local_roots: Sequence[Path] = shared._local_roots if shared else tuple(local_roots)
+        self._stores = Stores(options, self._local_roots, self._pool)
 
     async def read(self, uri: str, limit_bytes: int) -> bytes:
         """Read a file whole.

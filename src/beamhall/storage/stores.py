@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from beamhall.kernel.errors import BadRequest
+from beamhall.kernel.errors import BadRequest, Forbidden
 from beamhall.storage.local import LocalStore
 from beamhall.storage.locations import Location
 from beamhall.storage.options import StoreOptions, options_for
@@ -63,8 +63,14 @@ class Stores:
 
         Raises:
             BadRequest: Nothing serves its scheme, or what does is not installed.
+            Forbidden: Its credentials are not where they are said to be.
         """
-        return self.local if location.is_local else self.pool.store(options_for(location, self.options))
+        if location.is_local:
+            return self.local
+        options = options_for(location, self.options)
+        if options.problem:
+            raise Forbidden(f"{location.uri}: {options.problem}")
+        return self.pool.store(options)
 
 
 def _made(options: StoreOptions) -> Store:

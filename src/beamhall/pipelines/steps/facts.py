@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from beamhall.kernel.objects import Object
 from beamhall.pipelines.spec.ir import Pipeline
 from beamhall.pipelines.spec.placeholders import WORKSPACE_PATH
 from beamhall.pipelines.steps.layout import execution_root, run_root
@@ -29,6 +30,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         caching: Whether results of earlier runs may be used at all.
         launcher: The command that fetches inputs and stores outputs around a step whose files are not on this machine;
             the step's own command line follows ``--``. Empty: there is none.
+        launcher_env: Variables of that command, as a container's ``env``: how stores are reached (``roots.Root.env``).
     """
 
     namespace: str
@@ -41,6 +43,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     service_account: str = ""
     caching: bool = True
     launcher: Sequence[str] = ()
+    launcher_env: Sequence[Object] = ()
 
     @property
     def resource_name(self) -> str:

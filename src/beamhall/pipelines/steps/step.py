@@ -161,7 +161,7 @@ class _Making:
         transfers = transfers_of(self.root, self.start.inputs.artifacts, is_moved=template.mentions_custom_path)
         launcher = tuple(facts.launcher) if transfers is not None else ()
         if transfers is not None and launcher:
-            apply_transfers(transfers, draft)
+            apply_transfers(transfers, draft, facts.launcher_env)
         finish_container(container, draft, context, launcher)
         name = pod_name(facts.pipeline.name, facts.run_id, self.start.path, self.attempt)
         return self._step(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from beamhall.kernel.objects import Object
 from beamhall.pipelines.engine.values import ArtifactRef
 from beamhall.pipelines.spec.placeholders import WORKSPACE_METADATA, local_path
 from beamhall.pipelines.steps.executor_input import artifact_json
@@ -47,11 +48,11 @@ def transfers_of(root: str, inputs: Mapping[str, Sequence[ArtifactRef]], *, is_m
     return Transfers(tuple(fetch.items()), ((local_path({"uri": root}), root),))
 
 
-def apply_transfers(transfers: Transfers, draft: Draft) -> None:
-    """Give a Pod room for what is fetched and stored, and tell it what that is."""
+def apply_transfers(transfers: Transfers, draft: Draft, env: Sequence[Object]) -> None:
+    """Give a Pod room for what is fetched and stored; tell it what that is, and by ``env`` how stores are reached."""
     mounts = {f"/{path.split('/')[1]}" for path, uri in transfers.store if not is_local(uri)}
     mounts |= {f"/{path.split('/')[1]}" for uri, path in transfers.fetch if path.startswith("/")}
     for mount in sorted(mounts):
         draft.mount(f"{_VOLUME}{mount.replace('/', '-')}", {"emptyDir": {}}, {"mountPath": mount}, is_handed=False)
     text = msgspec.json.encode(transfers).decode()
-    draft.container.setdefault("env", []).append({"name": TRANSFERS_ENV, "value": text})
+    draft.container.setdefault("env", []).extend([{"name": TRANSFERS_ENV, "value": text}, *env])
