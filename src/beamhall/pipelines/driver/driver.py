@@ -1,0 +1,197 @@
+"""The way in: takes runs that want attention, and carries each until it has ended.
+
+A run wants attention when its row says so: it has not ended, or something was asked of it. The bells of ``signals``
+only say when to look. Read on in ``carrier``.
+"""
+
+import asyncio
+import logging
+
+from beamhall.client.protocol import Client
+from beamhall.history.history import History
+from beamhall.history.records import Run
+from beamhall.kernel.clock import Clock
+from beamhall.kernel.errors import ApiError, ServiceUnavailable, UserError
+from beamhall.pipelines.driver.beginning import begun, facts_of
+from beamhall.pipelines.driver.carrier import DEFECTS, Carrier, RunGone
+from beamhall.pipelines.driver.files import Files
+from beamhall.pipelines.driver.janitor import Janitor
+from beamhall.pipelines.driver.ledger import TERMINATED, Ledger
+from beamhall.pipelines.driver.loading import RETRY, TERMINATE, failed, loaded, retried, wanting
+from beamhall.pipelines.driver.patience import patiently
+from beamhall.pipelines.driver.pods import Pods
+from beamhall.pipelines.driver.settings import DriverSettings
+from beamhall.pipelines.driver.slots import Slots
+from beamhall.pipelines.driver.stopping import delete_pods_of
+from beamhall.pipelines.driver.tools import Tools
+from beamhall.pipelines.engine.decisions import State
+from beamhall.pipelines.signals import Signals
+from beamhall.pipelines.specifications import Specifications
+from beamhall.pipelines.steps.step import Steps
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 5.0
+
+
+class PipelineDriver:
+    """Carries the runs of a service.
+
+    Args:
+        history: Where runs are.
+        client: Where their Pods go.
+        files: Where their files are.
+        clock: The time.
+        signals: Rings when a run wants attention.
+        settings: What can be chosen.
+
+    Attributes:
+        specifications: Reads and checks pipelines, and keeps them: the API's own may be put in its place.
+        ready: Set when runs are carried.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        client: Client,
+        files: Files,
+        clock: Clock,
+        signals: Signals,
+        settings: DriverSettings,
+    ) -> None:
+        self.specifications = Specifications()
+        self._tools = Tools(
+            history, client, files, clock, signals, settings, Pods(client), Slots(settings.steps_at_once),
+            Janitor(client, files, settings),
+        )  # fmt: skip
+        self._carriers: dict[str, Carrier] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._mutexes: dict[tuple[str, str], str] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self.ready = asyncio.Event()
+
+    async def wait_ready(self) -> None:
+        """Wait until runs are carried."""
+        await self.ready.wait()
+
+    async def run(self) -> None:
+        """Carry runs until cancelled. What runs then goes on, and is taken up by the next driver."""
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self._tools.pods.run())
+            self._group.create_task(self._tools.janitor.run())
+            await self._tools.pods.ready.wait()
+            await self._look()
+            self.ready.set()
+            self._group.create_task(self._poll())
+            while True:
+                for run_id in await self._tools.signals.woken():
+                    await self._attend(run_id)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._tools.settings.poll_s)
+            await self._look()
+
+    async def _look(self) -> None:
+        """Look for runs that nobody rang for."""
+        limit = self._tools.settings.runs_at_once
+        try:
+            found = await self._tools.history.read(lambda tx: wanting(tx, limit))
+        except ServiceUnavailable as error:
+            _log.error("runs cannot be looked for now: %s", error)
+            return
+        for run_id in found:
+            if run_id not in self._tasks:
+                self._take(run_id)
+
+    async def _attend(self, run_id: str) -> None:
+        """See what a run wants."""
+        if run_id not in self._tasks:
+            self._take(run_id)
+            return
+        try:
+            run = await self._tools.history.read(lambda tx: tx.get(Run, run_id))
+        except ServiceUnavailable as error:
+            _log.error("run %s cannot be looked at now: %s", run_id, error)
+            return
+        carrier = self._carriers.get(run_id)
+        if carrier is None:
+            return
+        if run is None:
+            carrier.drop()
+        elif run.asked == TERMINATE:
+            carrier.cancel(TERMINATED)
+
+    def _take(self, run_id: str) -> None:
+        """Carry a run, if there is room; else it is found again by looking."""
+        if len(self._tasks) >= self._tools.settings.runs_at_once:
+            return
+        assert self._group is not None
+        self._tasks[run_id] = self._group.create_task(self._carry(run_id), name=f"run {run_id}")
+
+    async def _carry(self, run_id: str) -> None:
+        """Carry a run, and again if it was asked for something when it had just ended."""
+        try:
+            while await self._carry_once(run_id):
+                pass
+        finally:
+            self._tasks.pop(run_id, None)
+            self._carriers.pop(run_id, None)
+
+    async def _carry_once(self, run_id: str) -> bool:
+        """Carry a run to its end; tell whether it wants more."""
+        try:
+            return await self._carry_loaded(run_id)
+        except RunGone:
+            await delete_pods_of(self._tools, run_id)
+        except ServiceUnavailable as error:
+            _log.error("run %s cannot be carried now: %s", run_id, error)
+            await asyncio.sleep(_RETRY_S)
+            return True
+        except (ApiError, UserError) as error:
+            await self._fail(run_id, str(error))
+        except DEFECTS as error:
+            _log.exception("run %s could not be carried", run_id)
+            await self._fail(run_id, f"a defect of Beamhall: {type(error).__name__}: {error}")
+        return False
+
+    async def _carry_loaded(self, run_id: str) -> bool:
+        tools = self._tools
+        found = await tools.history.read(lambda tx: loaded(tx, run_id))
+        if found is None:
+            raise RunGone(run_id)
+        run = found.run
+        if run.asked != RETRY and State(run.state).is_final:
+            return False
+        pipeline = (await self.specifications.stored(tools.history, run.spec_digest)).pipeline
+        if run.asked == RETRY:
+            found = await tools.history.write(lambda tx: retried(tx, run_id, pipeline))
+            if found is None:
+                raise RunGone(run_id)
+            run = found.run
+        is_canceling = run.asked == TERMINATE or run.state == State.CANCELING
+        facts = facts_of(run, pipeline, tools.settings)
+        ledger = Ledger(found, tools.now)
+        if is_canceling:
+            ledger.begin_canceling(run.error or TERMINATED)
+        mutex = (run.namespace, pipeline.config.mutex_name)
+        if self._mutexes.setdefault(mutex, run_id) != run_id and pipeline.config.mutex_name and not is_canceling:
+            return False  # it is looked for again
+        try:
+            carrier = self._carriers[run_id] = begun(tools, found, ledger, Steps(facts), is_canceling=is_canceling)
+            await carrier.carry()
+        finally:
+            self._carriers.pop(run_id, None)
+            if self._mutexes.get(mutex) == run_id:
+                del self._mutexes[mutex]
+        return True
+
+    async def _fail(self, run_id: str, error: str) -> None:
+        """End a run that cannot be carried."""
+        now = self._tools.now()
+        try:
+            await patiently(lambda: self._tools.history.write(lambda tx: failed(tx, run_id, error, now)))
+            await delete_pods_of(self._tools, run_id)
+        except ApiError as err:
+            _log.error("run %s failed, and that could not be written: %s; %s", run_id, error, err)
+        self._tools.signals.publish(run_id)

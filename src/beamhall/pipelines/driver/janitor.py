@@ -1,0 +1,121 @@
+"""Keeping logs, and deleting Pods whose steps are over: soon if they succeeded, later if people may want to look.
+
+Pods come here once the end of their step is written, and from ``sweep``, which finds those that a crash left. Bounded:
+so many at once, and failed ones only so many and so long. Read on in ``logs``.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+
+import msgspec
+
+from beamhall.client.protocol import Client
+from beamhall.kernel.errors import ApiError, BadRequest, NotFound
+from beamhall.kernel.kinds import POD
+from beamhall.pipelines.driver.files import Files
+from beamhall.pipelines.driver.logs import keep_log
+from beamhall.pipelines.driver.patience import patiently
+from beamhall.pipelines.driver.settings import DriverSettings
+
+_log = logging.getLogger(__name__)
+
+_WORKERS = 4
+_ATTEMPTS = 5
+
+
+class Over(msgspec.Struct, frozen=True):
+    """A Pod whose step is over.
+
+    Attributes:
+        namespace: Where it is.
+        name: Its name.
+        uid: Its uid; empty: whichever has the name.
+        root: The directory of the execution, for its log; empty: the log is not kept.
+        kept_s: How long it stays.
+    """
+
+    namespace: str
+    name: str
+    uid: str = ""
+    root: str = ""
+    kept_s: float = 0.0
+
+
+class Janitor:
+    """Deletes Pods.
+
+    Args:
+        client: Where Pods are.
+        files: Where logs are kept.
+        settings: How long and how many failed Pods stay.
+    """
+
+    def __init__(self, client: Client, files: Files, settings: DriverSettings) -> None:
+        self._client = client
+        self._files = files
+        self._settings = settings
+        self._logged: deque[Over] = deque()
+        self._kept: deque[tuple[float, Over]] = deque()
+        self._work = asyncio.Semaphore(0)
+        self._known: set[tuple[str, str]] = set()
+
+    def put(self, over: Over) -> None:
+        """Have the log of a Pod kept, and the Pod deleted when it is time."""
+        key = over.namespace, over.name
+        if key not in self._known:
+            self._known.add(key)
+            self._logged.append(over)
+            self._work.release()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_WORKERS):
+                group.create_task(self._run_worker())
+            group.create_task(self._run_expiry())
+
+    async def _run_worker(self) -> None:
+        while True:
+            await self._work.acquire()
+            await self._finish(self._logged.popleft())
+
+    async def _run_expiry(self) -> None:
+        """Delete failed Pods when they have been kept long enough, or there are too many."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = asyncio.get_running_loop().time()
+            while self._kept and (self._kept[0][0] <= now or len(self._kept) > self._settings.failed_pods_kept):
+                await self._delete(self._kept.popleft()[1])
+
+    async def _finish(self, over: Over) -> None:
+        if over.root:
+            await self._keep_log(over)
+        if over.kept_s > 0:
+            due = asyncio.get_running_loop().time() + over.kept_s
+            self._kept.append((due, msgspec.structs.replace(over, root="", kept_s=0.0)))
+        else:
+            await self._delete(over)
+
+    async def _keep_log(self, over: Over) -> None:
+        try:
+            await patiently(
+                lambda: keep_log(self._client, self._files, over.namespace, over.name, over.root), attempts=_ATTEMPTS
+            )
+        except (NotFound, BadRequest):
+            return  # the Pod is gone, or its container never ran
+        except (ApiError, OSError) as error:
+            _log.warning("the log of Pod %s/%s could not be kept: %s", over.namespace, over.name, error)
+
+    async def _delete(self, over: Over) -> None:
+        try:
+            with contextlib.suppress(NotFound):
+                await patiently(
+                    lambda: self._client.delete(POD, over.name, over.namespace, uid=over.uid, grace_period_s=0),
+                    attempts=_ATTEMPTS,
+                )
+        except ApiError as error:
+            _log.warning("Pod %s/%s could not be deleted, and will be later: %s", over.namespace, over.name, error)
+        finally:
+            self._known.discard((over.namespace, over.name))
