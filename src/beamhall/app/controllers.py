@@ -19,7 +19,9 @@ def embedded_controllers(capabilities: Collection[str], own_node: str) -> list[C
     if "training" not in capabilities:
         return controllers
     # One machine must not run a finished job's parameter servers for ever, and starts jobs whole or not at all.
-    training = TrainingSettings(gang="scheduler-plugins", terminate_after_finish_s=_GRACE_AFTER_FINISH_S)
+    training = TrainingSettings(
+        gang="scheduler-plugins", terminate_after_finish_s=_GRACE_AFTER_FINISH_S, is_on_loopback=True
+    )
     return controllers + _controllers((job_set_planner(), *training_planners(training)))
 
 

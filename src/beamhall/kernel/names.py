@@ -131,3 +131,7 @@ def _problem(text: str, pattern: re.Pattern[str], max_length: int, rule: str) ->
     if len(text) > max_length:
         return f"{text[:20]!r}… has {len(text)} characters; at most {max_length} are allowed"
     return "" if pattern.fullmatch(text) else f"{text!r} is not allowed: use {rule}"
+
+
+CHOSEN_PORTS_ANNOTATION = "network.beamhall/chosen-ports"
+"""Of a Pod: ``loopback`` has its TCP servers that let the kernel choose a port listen at 127.0.0.1."""

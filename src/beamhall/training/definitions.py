@@ -4,17 +4,21 @@ Source: kubeflow/training-operator v1.9, ``pkg/apis/kubeflow.org/v1``, for names
 the models of the ``kubeflow-training`` SDK.
 """
 
-from beamhall.kernel.kinds import JAX_JOB, PADDLE_JOB, PYTORCH_JOB, TF_JOB, XGBOOST_JOB
+from collections.abc import Sequence
+
+from beamhall.kernel.kinds import JAX_JOB, MPI_JOB, MPI_JOB_V2BETA1, PADDLE_JOB, PYTORCH_JOB, TF_JOB, XGBOOST_JOB
 from beamhall.kernel.objects import Object
 from beamhall.training.crds import (
     Schema,
     integer,
     job_definition,
+    job_version,
     object_schema,
     replica_schema,
     run_policy_schema,
     text,
 )
+from beamhall.training.frameworks.mpijobv2beta1 import CREATION_POLICIES, IMPLEMENTATIONS
 
 
 def tf_job_definition() -> Object:
@@ -66,6 +70,39 @@ def xgboost_job_definition() -> Object:
     return job_definition(XGBOOST_JOB, spec_schema("xgbReplicaSpecs", "Master (exactly one), Worker", {}))
 
 
+def mpi_job_definition() -> Object:
+    """Make the CustomResourceDefinition of MPIJob, with both of its versions.
+
+    They differ in fields, and Kubernetes converts nothing between versions without a webhook. So v1 is what is stored,
+    and it knows the fields of v2beta1 too, without their defaults: nothing is lost however an object is read. Objects
+    that are written as v2beta1 get that version's defaults, and are known by them.
+    """
+    later = {
+        "launcherCreationPolicy": _choice("When the launcher starts.", CREATION_POLICIES),
+        "mpiImplementation": _choice("Which MPI the images have.", IMPLEMENTATIONS),
+        "runLauncherAsWorker": _boolean("The launcher is a host for processes too."),
+        "sshAuthMountPath": text("Taken for upstream's sake: daemons are started through the API, not by SSH."),
+    }
+    defaults = {
+        "launcherCreationPolicy": CREATION_POLICIES[0],
+        "mpiImplementation": IMPLEMENTATIONS[0],
+        "runLauncherAsWorker": False,
+        "sshAuthMountPath": "/root/.ssh",
+    }
+    slots = integer("How many processes each worker may run; 1 if left out.", "int32")
+    own = {
+        "cleanPodPolicy": text("As in runPolicy, which counts for more."),
+        "mainContainer": text("The name of the container that runs MPI."),
+        "slotsPerWorker": slots,
+    }
+    v1 = spec_schema("mpiReplicaSpecs", "Launcher (exactly one), Worker", own | later)
+    newer = {name: schema | {"default": defaults[name]} for name, schema in later.items()}
+    v2beta1 = spec_schema(
+        "mpiReplicaSpecs", "Launcher (exactly one), Worker", newer | {"slotsPerWorker": slots | {"default": 1}}
+    )
+    return job_definition(MPI_JOB, v1, others=(job_version(MPI_JOB_V2BETA1, v2beta1),))
+
+
 def spec_schema(replicas_field: str, types: str, more: dict[str, Schema]) -> Schema:
     """Make the schema of a spec: the replicas, the run policy, and what only this kind has.
 
@@ -94,6 +131,10 @@ def _elastic_fields() -> dict[str, Schema]:
         "maxRestarts": integer("How often the workers may restart together.", "int32"),
         "metrics": {"type": "array", "items": metric, "description": "What an autoscaler would follow."},
     }
+
+
+def _choice(description: str, values: Sequence[str]) -> Schema:
+    return text(f"{description} One of {', '.join(values)}.") | {"enum": list(values)}
 
 
 def _boolean(description: str) -> Schema:

@@ -106,6 +106,11 @@ class Framework:
         default_restart_policy: The restart policy of replicas that name none.
         has_services: Whether each replica has a Service of its own name.
         child_kinds: The kinds of the objects that a job has beside Pods and the Services of its replicas.
+        is_container_required: Whether each replica must have a container of that name.
+        kept_types: Replica types whose Pods stay when a finished job is cleaned up.
+        default_backoff_limit: ``backoffLimit`` of jobs that say nothing; None: unlimited.
+        template_policy_reason: The reason of the event that a restart policy in a Pod template counts for nothing.
+        operator: How the label of the controller calls it; empty: by the kind.
     """
 
     kind: Kind
@@ -117,11 +122,11 @@ class Framework:
     default_restart_policy: str = "Never"
     has_services: bool = True
     child_kinds: Sequence[Kind] = ()
-
-    @property
-    def operator(self) -> str:
-        """Name the controller as its label does."""
-        return f"{self.kind.kind.lower()}-controller"
+    is_container_required: bool = True
+    kept_types: Sequence[str] = ()
+    default_backoff_limit: int | None = None
+    template_policy_reason: str = "SetPodTemplateRestartPolicy"
+    operator: str = ""
 
     def owns(self, obj: ReadOnlyObject) -> bool:
         """Tell whether an object of the kind is run by this framework: two may share a kind."""
@@ -180,6 +185,10 @@ class Framework:
 
     def validate(self, job: "TrainingJob") -> Sequence[Cause]:
         """Say what is wrong with the job beyond what every kind asks for."""
+        return ()
+
+    def check_update(self, obj: ReadOnlyObject, old: ReadOnlyObject) -> Sequence[Cause]:
+        """Say what must not be changed beyond what every kind forbids."""
         return ()
 
     def say_created(self, job: "TrainingJob") -> str:
@@ -254,7 +263,8 @@ class TrainingJob:
 
     def labels(self, type_: str = "", index: int | None = None) -> dict[str, str]:
         """Give the labels that select the job's children, or those of one type, or of one replica."""
-        labels = {OPERATOR_LABEL: self.framework.operator, JOB_LABEL: self.name}
+        operator = self.framework.operator or f"{self.framework.kind.kind.lower()}-controller"
+        labels = {OPERATOR_LABEL: operator, JOB_LABEL: self.name}
         if type_:
             labels[TYPE_LABEL] = type_.lower()
         if index is not None:
@@ -279,7 +289,7 @@ def read_job(framework: Framework, obj: ReadOnlyObject) -> TrainingJob:
         canonical_type(framework, key): value for key, value in (spec.get(framework.replicas_field) or {}).items()
     }
     replicas = {t: _read_replica(framework, t, written[t] or {}) for t in framework.replica_types if t in written}
-    return TrainingJob(obj, framework, replicas, _read_run_policy(spec), spec)
+    return TrainingJob(obj, framework, replicas, _read_run_policy(spec, framework.default_backoff_limit), spec)
 
 
 def _read_replica(framework: Framework, type_: str, written: Mapping[str, Any]) -> Replica:
@@ -306,14 +316,14 @@ def _add_port(framework: Framework, template: Object) -> None:
         ports.append({"name": framework.port_name, "containerPort": framework.port})
 
 
-def _read_run_policy(spec: Mapping[str, Any]) -> RunPolicy:
+def _read_run_policy(spec: Mapping[str, Any], backoff_limit: int | None) -> RunPolicy:
     policy: Mapping[str, Any] = spec.get("runPolicy") or {}
     return RunPolicy(
         # MPIJob of v1 may say it at the top too, as it did before there was a run policy.
         clean_pod_policy=policy.get("cleanPodPolicy") or spec.get("cleanPodPolicy") or "None",
         ttl_s=policy.get("ttlSecondsAfterFinished"),
         active_deadline_s=policy.get("activeDeadlineSeconds"),
-        backoff_limit=policy.get("backoffLimit"),
+        backoff_limit=backoff_limit if policy.get("backoffLimit") is None else policy["backoffLimit"],
         suspend=bool(policy.get("suspend")),
         managed_by=policy.get("managedBy") or "",
         scheduling=policy.get("schedulingPolicy") or {},

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from beamhall.kernel.clock import parse_time
 from beamhall.kernel.kinds import POD, SERVICE
-from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, name_of, namespace_of
+from beamhall.kernel.objects import ReadOnlyObject, is_being_deleted, labels_of, name_of, namespace_of
 from beamhall.kernel.plan import Plan, View
 from beamhall.kernel.planner import Planner
 from beamhall.training.children import build_pod
@@ -32,7 +32,7 @@ from beamhall.training.conditions import (
 )
 from beamhall.training.draft import Draft
 from beamhall.training.gangs import Gang, build_pod_group, holds_pods_back, join_group, pod_group_kind
-from beamhall.training.job import OUR_MANAGER, Framework, Observed, read_job
+from beamhall.training.job import OUR_MANAGER, TYPE_LABEL, Framework, Observed, read_job
 from beamhall.training.provision import TAKEN_RETRY_S, make_children, make_services, remove_extra
 from beamhall.training.restarts import (
     ANNOTATION,
@@ -64,11 +64,13 @@ class TrainingSettings:
             ``None``. Parameter servers never exit, and on one machine they would hold its memory for ever. Their Pods
             stay, with their logs: they are ended by a deadline of their own (and show DeadlineExceeded). None: leave
             them running, as upstream does.
+        is_on_loopback: Whether Pods have addresses on the loopback network, as those of the embedded cluster do.
     """
 
     gang: Gang = ""
     scheduler_name: str = ""
     terminate_after_finish_s: float | None = None
+    is_on_loopback: bool = False
 
 
 def training_planner(framework: Framework, settings: TrainingSettings) -> Planner:
@@ -283,7 +285,7 @@ def _make_pods(draft: Draft, settings: TrainingSettings, survey: Survey, observe
         if slot.type not in warned and job.replicas[slot.type].template["spec"].get("restartPolicy"):
             warned.add(slot.type)
             message = "Restart policy in pod template will be overwritten by restart policy in replica spec"
-            draft.emit("SetPodTemplateRestartPolicy", message, "Warning")
+            draft.emit(job.framework.template_policy_reason, message, "Warning")
         draft.create(POD, pod)
     if survey.of_state("taken"):
         draft.again_after(TAKEN_RETRY_S)
@@ -325,8 +327,9 @@ def _clean_up(draft: Draft, settings: TrainingSettings) -> Plan:
             draft.delete_job()
             return draft.plan("the job's time to live is over")
         draft.again_after(left_s)
+    kept = [type_.lower() for type_ in job.framework.kept_types]
     for pod in draft.view.controlled_by(POD, job.uid):
-        if is_being_deleted(pod):
+        if is_being_deleted(pod) or labels_of(pod).get(TYPE_LABEL) in kept:
             continue
         if job.run_policy.clean_pod_policy == "All" or (job.run_policy.clean_pod_policy == "Running" and is_live(pod)):
             _delete_with_service(draft, pod)

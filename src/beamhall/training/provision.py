@@ -4,6 +4,9 @@ Called by ``planner`` before it makes Pods: a Pod resolves its peers' names, and
 How the objects look stands in ``children`` and in the framework.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from beamhall.kernel.kinds import POD, SERVICE
 from beamhall.kernel.objects import controller_of, is_being_deleted, name_of, owner_reference
 from beamhall.training.children import build_service
@@ -37,13 +40,14 @@ def make_children(draft: Draft, observed: Observed) -> None:
             "ownerReferences": [owner_reference(job.framework.kind, job.object)],
         }
         found = draft.view.get(kind, name_of(wanted), job.namespace)
-        content = {field: wanted[field] for field in wanted if field not in ("apiVersion", "kind", "metadata")}
         if found is None:
             draft.create(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **wanted}, is_told=False)
         elif (controller_of(found) or {}).get("uid") != job.uid:
             draft.again_after(TAKEN_RETRY_S)
-        elif any(_differs(value, found.get(field)) for field, value in content.items()):
-            draft.patch(kind, found, content)
+        else:
+            content = {field: wanted[field] for field in wanted if field not in ("apiVersion", "kind", "metadata")}
+            if patch := _lacking(content, found):
+                draft.patch(kind, found, patch)
 
 
 def remove_extra(draft: Draft, survey: Survey, observed: Observed) -> None:
@@ -59,8 +63,14 @@ def remove_extra(draft: Draft, survey: Survey, observed: Observed) -> None:
             draft.delete(SERVICE, service)
 
 
-def _differs(wanted: object, found: object) -> bool:
-    """Tell whether a value lacks something of what is wanted; what the server added to it does not count."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        return any(_differs(value, found.get(key)) for key, value in wanted.items())
-    return wanted != found
+def _lacking(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the part of what is wanted that is not there; what the server added does not matter."""
+    patch: dict[str, Any] = {}
+    for key, value in wanted.items():
+        there = found.get(key)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            if inner := _lacking(value, there):
+                patch[key] = inner
+        elif value != there:
+            patch[key] = value
+    return patch

@@ -9,6 +9,8 @@ from beamhall.kernel.objects import Object, ReadOnlyObject
 from beamhall.kernel.planner import Planner
 from beamhall.training import definitions
 from beamhall.training.frameworks.jaxjob import JAXJob
+from beamhall.training.frameworks.mpijob import MPIJob
+from beamhall.training.frameworks.mpijobv2beta1 import MPIJobV2Beta1
 from beamhall.training.frameworks.paddlejob import PaddleJob
 from beamhall.training.frameworks.pytorchjob import PyTorchJob
 from beamhall.training.frameworks.tfjob import TFJob
@@ -24,9 +26,17 @@ Validate = Callable[[ReadOnlyObject, ReadOnlyObject | None], list[Cause]]
 """Says what is wrong with an object, given the one that it replaces."""
 
 
-def training_frameworks(cluster_domain: str = "") -> Sequence[Framework]:
-    """Give every framework. See ``training_planners``."""
-    return (TFJob(cluster_domain), PyTorchJob(), JAXJob(), XGBoostJob(), PaddleJob())
+def training_frameworks(cluster_domain: str = "", *, is_on_loopback: bool = False) -> Sequence[Framework]:
+    """Give every framework. See ``training_planners`` and ``TrainingSettings``."""
+    return (
+        TFJob(cluster_domain),
+        PyTorchJob(),
+        MPIJob(is_on_loopback=is_on_loopback),
+        MPIJobV2Beta1(is_on_loopback=is_on_loopback),
+        JAXJob(),
+        XGBoostJob(),
+        PaddleJob(),
+    )
 
 
 def training_planners(settings: TrainingSettings, cluster_domain: str = "") -> Sequence[Planner]:
@@ -36,8 +46,8 @@ def training_planners(settings: TrainingSettings, cluster_domain: str = "") -> S
         settings: How jobs are run.
         cluster_domain: Put after ``.svc`` in the host names of TF_CONFIG; empty: nothing.
     """
-    planners = (training_planner(framework, settings) for framework in training_frameworks(cluster_domain))
-    return (*planners, train_job_planner(settings.gang))
+    frameworks = training_frameworks(cluster_domain, is_on_loopback=settings.is_on_loopback)
+    return (*(training_planner(framework, settings) for framework in frameworks), train_job_planner(settings.gang))
 
 
 def training_definitions() -> Sequence[Object]:
@@ -45,6 +55,7 @@ def training_definitions() -> Sequence[Object]:
     return (
         definitions.tf_job_definition(),
         definitions.pytorch_job_definition(),
+        definitions.mpi_job_definition(),
         definitions.jax_job_definition(),
         definitions.xgboost_job_definition(),
         definitions.paddle_job_definition(),

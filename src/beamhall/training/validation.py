@@ -36,7 +36,7 @@ def validate(framework: Framework, obj: ReadOnlyObject, old: ReadOnlyObject | No
         return []  # labels and finalizers of a job from before these rules must still be changeable
     causes = [*_check_run_policy(obj), *_check_replicas(framework, obj)]
     if old is not None:
-        causes += _check_update(obj, old)
+        causes += [*_check_update(obj, old), *framework.check_update(obj, old)]
     if not causes:  # the rest needs a job that can be read
         job = read_job(framework, obj)
         causes += framework.validate(job)
@@ -103,7 +103,7 @@ def _check_replica(framework: Framework, path: str, replica: Mapping[str, Any]) 
     where = f"{path}.template.spec.containers"
     if not containers:
         yield Cause("FieldValueRequired", "must be specified", where)
-    elif framework.container not in [container.get("name") for container in containers]:
+    elif framework.is_container_required and framework.container not in [c.get("name") for c in containers]:
         message = f"must have at least one container with name {framework.container}"
         yield Cause("FieldValueRequired", message, where)
     for index, container in enumerate(containers):

@@ -1,4 +1,4 @@
-"""Count steps together, in rounds over gloo, until somebody says stop: what an elastic job does when workers come and go.
+"""Count steps together, in rounds over gloo, until somebody says stop: an elastic job whose workers come and go.
 
 DIRECTORY holds the step that was reached, so that a restarted group goes on there, and the file ``stop``.
 """

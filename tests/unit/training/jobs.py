@@ -52,6 +52,13 @@ class Run:
         self.planner = training_planner(framework, TrainingSettings(**settings))
         self.settle()
 
+    @staticmethod
+    def of_nothing(framework: Framework, job: Object) -> str:
+        """Give why a planner leaves a job alone."""
+        plan = training_planner(framework, TrainingSettings()).plan(job, World((framework.kind, job)))
+        assert not plan.actions
+        return plan.why
+
     @property
     def job(self) -> Object:
         return self.world.objects[Key(self.framework.kind, "ns", "j")]

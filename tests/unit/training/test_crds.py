@@ -10,6 +10,12 @@ from beamhall.training.registry import training_definitions
 from tests.unit.training.jobs import Run, tf_job
 
 models: Any = sdk
+_V2BETA1_ONLY = {
+    "launcherCreationPolicy": "AtStartup",
+    "mpiImplementation": "OpenMPI",
+    "runLauncherAsWorker": False,
+    "sshAuthMountPath": "/root/.ssh",
+}
 _DEFINITIONS = {d["spec"]["names"]["kind"]: d for d in training_definitions() if d["spec"]["group"] == "kubeflow.org"}
 
 
@@ -69,6 +75,7 @@ def _type_differences(type_: str, schema: dict[str, Any], path: str) -> Iterator
     [
         ("TFJob", models.KubeflowOrgV1TFJobSpec),
         ("PyTorchJob", models.KubeflowOrgV1PyTorchJobSpec),
+        ("MPIJob", models.KubeflowOrgV1MPIJobSpec),
         ("JAXJob", models.KubeflowOrgV1JAXJobSpec),
         ("XGBoostJob", models.KubeflowOrgV1XGBoostJobSpec),
         ("PaddleJob", models.KubeflowOrgV1PaddleJobSpec),
@@ -76,7 +83,8 @@ def _type_differences(type_: str, schema: dict[str, Any], path: str) -> Iterator
 )
 def test_spec_and_status_are_upstreams_field_by_field(kind: str, spec: Any) -> None:
     schema = _schema(kind)["properties"]
-    assert list(_differences(spec, schema["spec"], "spec")) == []
+    ours_too = {f"spec.{field}: only ours" for field in _V2BETA1_ONLY} if kind == "MPIJob" else set()
+    assert set(_differences(spec, schema["spec"], "spec")) == ours_too
     assert list(_differences(models.KubeflowOrgV1JobStatus, schema["status"], "status")) == []
 
 
@@ -129,4 +137,19 @@ def test_nothing_that_users_or_the_planner_write_is_pruned() -> None:
 
 
 def test_every_framework_is_defined() -> None:
-    assert set(_DEFINITIONS) == {"TFJob", "PyTorchJob", "JAXJob", "XGBoostJob", "PaddleJob"}
+    assert set(_DEFINITIONS) == {"TFJob", "PyTorchJob", "MPIJob", "JAXJob", "XGBoostJob", "PaddleJob"}
+
+
+def test_the_versions_of_mpijob() -> None:
+    """The stored one knows all fields of the other, but only the other one has their defaults."""
+    v1, v2beta1 = _DEFINITIONS["MPIJob"]["spec"]["versions"]
+    assert [(v["name"], v["served"], v["storage"]) for v in (v1, v2beta1)] == [
+        ("v1", True, True),
+        ("v2beta1", True, False),
+    ]
+    fields, newer = (v["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"] for v in (v1, v2beta1))
+    defaults = {name: schema["default"] for name, schema in newer.items() if "default" in schema}
+    assert defaults == _V2BETA1_ONLY | {"slotsPerWorker": 1}
+    assert set(newer) == set(_V2BETA1_ONLY) | {"slotsPerWorker", "mpiReplicaSpecs", "runPolicy"}
+    assert set(newer) <= set(fields)
+    assert not any("default" in fields[name] for name in newer)

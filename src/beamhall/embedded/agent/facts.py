@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from beamhall.embedded.agent.probing import WELL, Health
-from beamhall.kernel.objects import ReadOnlyObject
+from beamhall.kernel.names import CHOSEN_PORTS_ANNOTATION
+from beamhall.kernel.objects import ReadOnlyObject, annotations_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,14 @@ def is_sidecar(container: Mapping[str, Any]) -> bool:
 def on_host_network(pod: ReadOnlyObject) -> bool:
     """Tell whether the Pod shares the machine's own addresses."""
     return bool(spec_of(pod).get("hostNetwork"))
+
+
+def chooses_ports_on_loopback(pod: ReadOnlyObject) -> bool:
+    """Tell whether TCP ports that the kernel chooses are listened on at 127.0.0.1, and not at the Pod's own address.
+
+    For programs that tell their peers the addresses of the machine's interfaces, as MPI does: a Pod's is on none.
+    """
+    return annotations_of(pod).get(CHOSEN_PORTS_ANNOTATION) == "loopback"
 
 
 def phase_of(pod: ReadOnlyObject) -> str:

@@ -28,7 +28,7 @@ from beamhall.embedded.agent.environment import (
     references,
     user_variables,
 )
-from beamhall.embedded.agent.facts import on_host_network
+from beamhall.embedded.agent.facts import chooses_ports_on_loopback, on_host_network
 from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.limits.limits import Limits
 from beamhall.embedded.agent.network import hostname_of
@@ -158,6 +158,7 @@ def container_spec(
         mounts=mounts,
         hostname=place.hostname,
         address="" if on_host_network(pod) else ground.address,
+        chosen_ports="127.0.0.1" if chooses_ports_on_loopback(pod) else "",
         hosts_file=ground.hosts_file,
         log_max_bytes=ground.settings.log_max_bytes,
         log_max_files=ground.settings.log_max_files,

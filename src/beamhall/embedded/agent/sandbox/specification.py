@@ -124,6 +124,7 @@ class ContainerSpec:
         mounts: What is mounted, in any order.
         hostname: The container's own host name; empty for the host's.
         address: The Pod's ``127.x.y.z``; empty to leave ``bind`` and ``connect`` alone.
+        chosen_ports: Where its TCP ports are listened on that the kernel chooses; empty: at ``address``.
         hosts_file: What the container sees as ``/etc/hosts``.
         umask: The mode bits that new files do not get.
         stop_signal: What asks it to end.
@@ -146,6 +147,7 @@ class ContainerSpec:
     mounts: Sequence[Mount] = ()
     hostname: str = ""
     address: str = ""
+    chosen_ports: str = ""
     hosts_file: Path | None = None
     umask: int = 0o022
     stop_signal: int = 15
@@ -257,6 +259,7 @@ def order_of(spec: ContainerSpec, capabilities: Capabilities) -> dict[str, Any]:
         "namespaces": how,
         "hostname": spec.hostname if capabilities.hostname.works else "",
         "address": spec.address if capabilities.network.works else "",
+        "chosen_ports": spec.chosen_ports,
         "umask": spec.umask,
         "niceness": spec.niceness,
         "confinement": asdict(spec.confinement),

@@ -112,7 +112,7 @@ class Keeper:
         except OSError:
             data, fds = b"", []
         if fds:
-            self._proxy = loopback.Proxy(fds[0], str(self._spec["address"]))
+            self._proxy = loopback.Proxy(fds[0], str(self._spec["address"]), str(self._spec.get("chosen_ports") or ""))
             self._poll.register(fds[0], select.POLLIN)
         elif data:
             self._on_message(data)

@@ -3,7 +3,8 @@
 ``bind`` to the wildcard address, or to 127.0.0.1 or ::1 with a port, happens at the Pod's own address instead. So two
 Pods can have the same port, and a server of one Pod is not reached by another's loopback. ``connect`` to the loopback
 goes to the Pod's address where something of the Pod listens on that port, else to the host's. Ports that the kernel
-chooses (0) cannot collide: there only TCP's wildcard is confined. Everything else is left alone.
+chooses (0) cannot collide: there only TCP's wildcard is confined, to the Pod's address, or to 127.0.0.1 for programs
+that tell their peers the addresses of interfaces, where a Pod's is none (MPI). Everything else is left alone.
 ``getsockname`` shows the Pod's address. This keeps Pods from colliding; it is no security boundary.
 """
 
@@ -76,7 +77,7 @@ class Name:
         return socket.inet_ntop(self.family, self.ip), self.port
 
 
-def bind_name(name: Name, pod: bytes, *, is_stream: bool, is_v6_only: bool) -> Name | None:
+def bind_name(name: Name, pod: bytes, *, is_stream: bool, is_v6_only: bool, chosen: bytes | None = None) -> Name | None:
     """Decide where a ``bind`` goes.
 
     Args:
@@ -85,6 +86,7 @@ def bind_name(name: Name, pod: bytes, *, is_stream: bool, is_v6_only: bool) -> N
         is_stream: Whether the socket is TCP's.
         is_v6_only: Whether it takes IPv6 only. Such a socket is bound where nobody comes: its Pod has IPv4 only, as on
             a cluster, and the program's IPv4 socket of the same port must find its place free.
+        chosen: Where TCP ports go that the kernel chooses; None: the Pod's address.
 
     Returns:
         None to leave it as it is.
@@ -93,7 +95,9 @@ def bind_name(name: Name, pod: bytes, *, is_stream: bool, is_v6_only: bool) -> N
         return None
     if name.port == 0 and not (is_stream and name.is_any):
         return None
-    return name.at_nowhere(pod) if is_v6_only else name.at(pod)
+    if is_v6_only:
+        return name.at_nowhere(pod)
+    return name.at(chosen if chosen and name.port == 0 else pod)
 
 
 def connect_name(name: Name, pod: bytes, *, is_stream: bool) -> Name | None:
@@ -122,13 +126,16 @@ def listens(pod: bytes, port: int, protocol: str) -> bool:
 class Proxy:
     """Answers the calls of one container.
 
-    Attributes:
+    Args:
         fd: The listener, to be polled.
+        address: The Pod's address.
+        chosen_ports: Where TCP ports go that the kernel chooses; empty: the Pod's address.
     """
 
-    def __init__(self, fd: int, address: str) -> None:
+    def __init__(self, fd: int, address: str, chosen_ports: str = "") -> None:
         self.fd = fd
         self._pod = socket.inet_aton(address)
+        self._chosen = socket.inet_aton(chosen_ports) if chosen_ports else None
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
 
@@ -167,7 +174,7 @@ class Proxy:
     def _bind(self, sock: socket.socket, name: Name) -> int | None:
         v6_only = sock.family == socket.AF_INET6 and bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
         is_stream = sock.type == socket.SOCK_STREAM
-        target = bind_name(name, self._pod, is_stream=is_stream, is_v6_only=v6_only)
+        target = bind_name(name, self._pod, is_stream=is_stream, is_v6_only=v6_only, chosen=self._chosen)
         if target is None:
             return None
         try:

@@ -46,6 +46,20 @@ def test_where_a_server_is_bound(asked, is_stream, is_v6_only, bound):
         assert target.family == asked.family
 
 
+@pytest.mark.parametrize(
+    ("asked", "bound"),
+    [
+        (name("0.0.0.0", 0), ("127.0.0.1", 0)),
+        (name("::", 0), ("::ffff:127.0.0.1", 0)),
+        (name("0.0.0.0", 80), ("127.5.6.7", 80)),
+    ],
+)
+def test_ports_that_the_kernel_chooses_may_be_on_the_loopback(asked, bound):
+    target = bind_name(asked, POD, is_stream=True, is_v6_only=False, chosen=socket.inet_aton("127.0.0.1"))
+    assert target is not None
+    assert target.python == bound
+
+
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_a_call_goes_to_the_pod_only_if_it_listens_there(family, kind):

@@ -1,0 +1,14 @@
+#!/bin/sh
+# What mpirun calls to start its daemon on another host: kubexec.sh [options] HOST COMMAND...
+here=$(dirname "$0")
+if command -v python3 >/dev/null 2>&1; then
+  exec python3 "$here/kubexec.py" "$@"
+fi
+if command -v kubectl >/dev/null 2>&1; then
+  while [ "${1#-}" != "$1" ]; do shift; done
+  pod=${1%%.*}
+  shift
+  exec kubectl exec "$pod" -- /bin/sh -c "$*"
+fi
+echo "kubexec.sh: the launcher's image needs python3 or kubectl to reach the workers" >&2
+exit 127
