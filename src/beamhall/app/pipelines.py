@@ -43,7 +43,7 @@ class Pipelines:
             user: User = request.scope["state"]["user"]
             cluster.require(user, verb, PIPELINES_GROUP, resource, namespace)
 
-        signals = Signals()
+        signals = self._signals = Signals()
         artifacts = settings.data / ARTIFACTS
         roots = [artifacts, *(Path(each) for each in settings.artifact_roots.split(":") if each)]
         self._storage = Storage(local_roots=roots)
@@ -61,8 +61,11 @@ class Pipelines:
 
     async def run(self) -> None:
         """Make and carry out runs until cancelled."""
-        async with asyncio.TaskGroup() as parts:
-            parts.create_task(self._schedules.run())
+        try:
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self._schedules.run())
+        finally:
+            self._signals.closing.set()
 
 
 @asynccontextmanager

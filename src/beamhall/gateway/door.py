@@ -61,7 +61,8 @@ class Door:
                 self._requests.labels(api, scope.get("method", "GET"), message["status"]).inc()
                 self._seconds.labels(api).observe(time.perf_counter() - started)
                 answer_headers = MutableHeaders(scope=message)
-                answer_headers.update(_SECURITY_HEADERS)
+                for name, value in _SECURITY_HEADERS.items():
+                    answer_headers.setdefault(name, value)  # what shows users' own pages is stricter with them
                 if scope["type"] == "websocket":  # the server closes it: a client must not use it again
                     answer_headers["connection"] = "close"
             await send(message)

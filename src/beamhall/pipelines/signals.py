@@ -9,13 +9,18 @@ from collections.abc import Set as AbstractSet
 
 
 class Signals:
-    """The bells of one service; for one event loop."""
+    """The bells of one service; for one event loop.
+
+    Attributes:
+        closing: Set when the service stops, so that what follows runs ends instead of holding that up.
+    """
 
     def __init__(self) -> None:
         self._awake: set[str] = set()
         self._woken = asyncio.Event()
         self._followed: dict[str, asyncio.Event] = {}
         self._rescheduled = asyncio.Event()
+        self.closing = asyncio.Event()
 
     def wake(self, run_id: str) -> None:
         """Say that a run is new, is gone, or that something was asked of it; after that is committed."""

@@ -26,7 +26,8 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 async def _who(scope: Scope, receive: Receive, send: Send) -> None:
     user = Request(scope).state.user
-    await PlainTextResponse(f"{user.name} at {scope['path']}")(scope, receive, send)
+    own = {"content-security-policy": "sandbox"} if scope["path"].endswith("/page") else {}
+    await PlainTextResponse(f"{user.name} at {scope['path']}", headers=own)(scope, receive, send)
 
 
 class Server:
@@ -144,3 +145,10 @@ def test_a_port_in_use_is_named_with_the_mend() -> None:
         port = first.getsockname()[1]
         with pytest.raises(PortInUse, match=f"port {port} on 127.0.0.1 is in use.*--port"):
             bind("127.0.0.1", port)
+
+
+async def test_what_shows_pages_of_users_may_be_stricter_with_them(server: Server) -> None:
+    for path, policy in (("/k8s/page", "sandbox"), ("/k8s/x", "default-src 'self'; frame-ancestors 'none'")):
+        headers = (await server.plain.get(path, headers=BEARER)).headers
+        assert headers["content-security-policy"].startswith(policy)
+        assert headers["x-content-type-options"] == "nosniff"

@@ -21,6 +21,7 @@ from beamhall.history.records import Run, RunEvent
 from beamhall.kernel.errors import BadRequest
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.messages import exact_time_text
+from beamhall.pipelines.api.pieces import LiveResponse
 from beamhall.pipelines.runs import NOT_ENDED
 from beamhall.pipelines.signals import wait_for
 
@@ -63,7 +64,8 @@ class Events:
         run = await self._access.allowed(request, "get", Run, request.path_params["run"])
         after = _number(request.headers.get("last-event-id") or request.query_params.get("after", ""))
         if _EVENT_STREAM in request.headers.get("accept", ""):
-            return StreamingResponse(self._follow(run.id, after), media_type=_EVENT_STREAM, headers=_UNBUFFERED)
+            events = self._follow(run.id, after)
+            return LiveResponse(events, self._access.signals.closing, _EVENT_STREAM, _UNBUFFERED)
         return StreamingResponse(self._list(run.id, after), media_type="application/json")
 
     async def _follow(self, run_id: str, after: int) -> AsyncIterator[bytes]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from beamhall.history.protocol import Reading
@@ -19,6 +19,7 @@ from beamhall.history.records import Run, Specification, Task, task_id
 from beamhall.kernel.errors import BadRequest, NotFound
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.errors import telling
+from beamhall.pipelines.api.pieces import LiveResponse
 from beamhall.pipelines.api.step_logs import ATTEMPTS, Part, StepLogs
 from beamhall.pipelines.runs import NOT_ENDED
 
@@ -57,7 +58,7 @@ class Logs:
         else:
             assert task is not None
             pieces = await self._logs.read(run, task, part)
-        return StreamingResponse(pieces, media_type="text/plain", headers=_HEADERS)
+        return LiveResponse(pieces, self._access.signals.closing, "text/plain", _HEADERS)
 
     async def _may_come(self, run: Run, called: str) -> bool:
         """Tell whether a run may yet have a task of this name or path."""

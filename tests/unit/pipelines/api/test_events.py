@@ -192,3 +192,13 @@ async def test_what_is_wrong_or_anothers_is_refused(api: httpx2.AsyncClient, run
         assert "is no id of an event" in answer.json()["message"]
     assert (await api.get("runs/theirs:events", headers=STREAM)).status_code == 403
     assert (await api.get("runs/x:events", headers=STREAM)).status_code == 404
+
+
+async def test_a_follower_is_let_go_when_the_service_stops(
+    follower: _Stream, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "LOOK_S", 1000.0)
+    await follower.begin()
+    assert await follower.read() == ": waiting\n\n"
+    signals.closing.set()
+    assert await follower.read() == ""
