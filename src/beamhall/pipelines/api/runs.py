@@ -69,6 +69,9 @@ _LISTABLE = Listable(
         "recurring_run_id": "recurring_run_id",
         "pipeline_id": "pipeline_id",
         "pipeline_version_id": "pipeline_version_id",
+        # Upstream sorts by the text of these two, which begins with the first state's time, and the pipeline's name.
+        "state_history": "created_at",
+        "runtime_details": "pipeline_name",
     },
     has_metrics=True,
 )

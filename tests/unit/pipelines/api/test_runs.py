@@ -376,6 +376,19 @@ async def test_of_very_many_tasks_the_first_are_told_and_those_that_failed(
     assert shown == [*(task.id for task in tasks[:TASKS_SHOWN]), *beyond]
 
 
+async def test_runs_are_sorted_by_every_field_that_upstream_knows(api: httpx2.AsyncClient) -> None:
+    for name in ("b", "a"):
+        await _make(api, display_name=name)
+    for field in (
+        "id", "run_id", "name", "display_name", "created_at", "finished_at", "scheduled_at", "description",
+        "storage_state", "status", "state", "namespace", "experiment_id", "recurring_run_id", "state_history",
+        "runtime_details", "metric:accuracy",
+    ):  # fmt: skip
+        found = await _names(api, sort_by=field)
+        assert sorted(found) == ["a", "b"], field
+        assert await _names(api, sort_by=f"{field} DESC") == found[::-1], field
+
+
 @pytest.mark.parametrize("sort_by", ["run_id", "name", "created_at", "finished_at", "scheduled_at", "state desc"])
 @both
 async def test_runs_are_sorted_by_page(api: httpx2.AsyncClient, history: History, sort_by: str) -> None:
