@@ -27,7 +27,8 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 STORE = "objects.db"
 HISTORY = "history.db"
-TREES = ("volumes", "artifacts")
+ARTIFACTS = "artifacts"
+TREES = ("volumes", ARTIFACTS)
 FILES = ("token", "service-account.key", "users.yaml", "config.yaml", "images.yaml")
 DIRECTORIES = ("tls",)
 

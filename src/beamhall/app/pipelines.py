@@ -11,7 +11,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from beamhall.app.archive import HISTORY
+from beamhall.app.archive import ARTIFACTS, HISTORY
 from beamhall.app.cluster import Cluster
 from beamhall.app.definitions import PIPELINES_GROUP
 from beamhall.app.settings import Settings
@@ -21,12 +21,11 @@ from beamhall.kernel.clock import Clock
 from beamhall.kernel.identity import User
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
+from beamhall.pipelines.driver.driver import PipelineDriver
+from beamhall.pipelines.driver.settings import DEFAULT_STEPS_AT_ONCE, DriverSettings
 from beamhall.pipelines.schedules.loop import Schedules
 from beamhall.pipelines.signals import Signals
 from beamhall.storage import Storage
-
-ARTIFACTS = "artifacts"
-"""Where runs keep their files, in the data directory."""
 
 _PREFIXES = ("/apis", "/pipeline/apis")
 
@@ -53,17 +52,22 @@ class Pipelines:
 
         access = Access(
             history, clock, authorize, cluster.client, signals, storage_of,
-            may_fetch_privately=settings.fetch_privately, time_zone=settings.time_zone, pipeline_root=str(artifacts),
+            may_fetch_privately=settings.fetch_privately, time_zone=settings.time_zone,
+            pipeline_root=settings.pipeline_root or str(artifacts),
             readable_roots=[str(each) for each in roots],
         )  # fmt: skip
         self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, at_full_paths(kfp_application(access)))
         self._schedules = Schedules(history, clock, signals, settings.time_zone)
+        self._driver = PipelineDriver(
+            history, cluster.client, self._storage, clock, signals, _driver_settings(settings)
+        )
 
     async def run(self) -> None:
         """Make and carry out runs until cancelled."""
         try:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._schedules.run())
+                parts.create_task(self._driver.run())
         finally:
             self._signals.closing.set()
 
@@ -76,3 +80,13 @@ async def pipelines_on(cluster: Cluster, settings: Settings, clock: Clock) -> As
         yield Pipelines(settings, clock, cluster, history)
     finally:
         await history.close()
+
+
+def _driver_settings(settings: Settings) -> DriverSettings:
+    return DriverSettings(
+        pipeline_root=settings.pipeline_root or str(settings.data / ARTIFACTS),
+        fail_fast=settings.pipeline_fail_fast,
+        final_status_state=settings.final_status_state,
+        caching=settings.step_caching,
+        steps_at_once=settings.steps_at_once or DEFAULT_STEPS_AT_ONCE,
+    )

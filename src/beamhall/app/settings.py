@@ -50,6 +50,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         simulated_node: What each of them has, such as ``cpu=32,memory=128Gi,nvidia.com/gpu=8``.
         simulated_open: Whether every Pod may go to simulated nodes, not only those that tolerate their taint.
         history_url: Database of runs and their facts, ``postgresql://...``; empty: a file in the data directory.
+        pipeline_root: Where runs keep artifacts that say nothing else, such as ``s3://lab/runs``; empty: a directory of
+            the data directory.
+        pipeline_fail_fast: Whether after a failed step no new steps of the same DAG start, as KFP's backend does it.
+        final_status_state: What exit tasks are told of success: ``SUCCEEDED``, or ``COMPLETE`` as KFP's backend says.
+        step_caching: Whether steps take the results of earlier ones with the same inputs.
+        steps_at_once: How many steps of all runs run at once; 0: eight for each core, but 16 at least.
         time_zone: That of cron expressions of recurring runs that name none.
         artifact_roots: Directories beside that of the data from which artifacts may be shown to those who may read
             runs, with ``:`` between them.
@@ -83,6 +89,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     simulated_node: str = "cpu=32,memory=128Gi"
     simulated_open: bool = False
     history_url: str = ""
+    pipeline_root: str = ""
+    pipeline_fail_fast: bool = True
+    final_status_state: str = "SUCCEEDED"
+    step_caching: bool = True
+    steps_at_once: int = 0
     time_zone: str = "UTC"
     artifact_roots: str = ""
     fetch_privately: bool = False
@@ -92,7 +103,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 _LISTS = ("host_names", "pass_environment", "capabilities")
 _CAPABILITIES = ("training",)
-_CHOICES = {"log_level": ("debug", "info", "warning", "error"), "log_format": ("auto", "json", "text")}
+_CHOICES = {
+    "log_level": ("debug", "info", "warning", "error"),
+    "log_format": ("auto", "json", "text"),
+    "final_status_state": ("SUCCEEDED", "COMPLETE"),
+}
 _MAX_SIMULATED = 10_000
 _SIMULATED_PODS = "1000"
 
@@ -124,8 +139,9 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"port {settings.port} is outside 0-65535")
     if settings.gpus != "auto" and not settings.gpus.isdecimal():
         raise SettingsError(f"gpus is {settings.gpus!r}; write auto, or a number to simulate so many")
-    if settings.pod_pids_limit < 0:
-        raise SettingsError(f"pod_pids_limit is {settings.pod_pids_limit}; write 0 for no limit, or more")
+    for name, nothing in (("pod_pids_limit", "no limit"), ("steps_at_once", "as many as fit")):
+        if getattr(settings, name) < 0:
+            raise SettingsError(f"{name} is {getattr(settings, name)}; write 0 for {nothing}, or more")
     for name in ("gpu_shares", "container_log_max_mib", "container_log_max_files"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name} is {getattr(settings, name)}; write 1 or more")

@@ -5,6 +5,7 @@ Made of the run's events, and of its pipeline, which says what is still to come.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
@@ -67,9 +68,7 @@ class RunTree:
         """Take note of an event; give the task whose state it changed."""
         data = event.get("data") or {}
         if event.get("kind") == "run":
-            self.root.state = data.get("state", self.root.state)
-            self.error = data.get("error", self.error)
-            return self.root
+            return self._take_run(data, moment_of(event.get("created_at", "")))
         if event.get("kind") != "task":
             return None
         node = self._node(event.get("path", ""), data.get("name", ""))
@@ -82,6 +81,15 @@ class RunTree:
         if node.type == "LOOP":
             node.inside = {key: each for key, each in node.inside.items() if each.id or each.path.endswith("]")}
         return node if node.state != before else None
+
+    def _take_run(self, data: Mapping[str, Any], at: int) -> Node | None:
+        before, self.root.state = self.root.state, data.get("state", self.root.state)
+        self.error = data.get("error", self.error)
+        if self.root.state not in ("PENDING", *FINAL):
+            self.root.started_at, self.root.finished_at = self.root.started_at or at, 0
+        elif self.root.state in FINAL:
+            self.root.finished_at = at
+        return self.root if self.root.state != before else None
 
     @property
     def has_ended(self) -> bool:
@@ -156,6 +164,11 @@ def _line(node: Node, now: int) -> str:
     took = duration_text((node.finished_at or now) - node.started_at) if node.started_at else ""
     cached = " [dim]from the cache[/dim]" if node.is_cached else ""
     return f"[{style}]{sign} {escape(node.name)}[/{style}]  [dim]{took}[/dim]{cached}"
+
+
+def moment_of(time: str) -> int:
+    """Read a time (RFC 3339) as microseconds since 1970; 0 where there is none."""
+    return int(datetime.fromisoformat(time).timestamp() * 1e6) if time else 0
 
 
 def duration_text(microseconds: int) -> str:

@@ -2,11 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-
-def _steps_at_once() -> int:
-    return max(16, 8 * (os.cpu_count() or 1))
+DEFAULT_STEPS_AT_ONCE = max(16, 8 * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class DriverSettings:
     final_status_state: str = "SUCCEEDED"
     caching: bool = True
     loop_window: int = 256
-    steps_at_once: int = field(default_factory=_steps_at_once)
+    steps_at_once: int = DEFAULT_STEPS_AT_ONCE
     runs_at_once: int = 256
     launcher: Sequence[str] = ()
     poll_s: float = 5.0

@@ -20,7 +20,7 @@ from beamhall.pipelines.spec.expressions import BadExpression, holds, select
 from beamhall.pipelines.spec.ir import Component, Definitions
 from beamhall.pipelines.spec.placeholders import fill_constant
 from beamhall.pipelines.spec.sources import Json, TaskFinalStatus, TaskParameter, within
-from beamhall.pipelines.spec.types import MissingInput, TypeMismatch, component_inputs, conform, items_of, normal
+from beamhall.pipelines.spec.types import MissingInput, TypeMismatch, component_inputs, items_of, normal, output
 
 _CANCELED_CODE, _UNKNOWN_CODE = 1, 2
 """Codes of gRPC, which is what final statuses hold."""
@@ -104,7 +104,7 @@ def typed(component: Component, name: str, value: Json) -> Json:
     """Give a value as an input of a component has it. Raises ``Unbound`` if it does not fit."""
     declared = component.input_definitions.parameters.get(name)
     try:
-        return value if declared is None else conform(value, declared.parameter_type)
+        return value if declared is None else output(value, declared.parameter_type)
     except TypeMismatch as error:
         raise Unbound(f"input parameter {name!r} {error}") from error
 

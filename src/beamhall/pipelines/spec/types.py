@@ -177,7 +177,8 @@ def component_inputs(definitions: Definitions, given: Mapping[str, Json]) -> dic
     """Give the input parameters that a component sees.
 
     Null counts as absent; what is absent gets its default; what is optional and has none stays out. Inputs that the
-    component does not declare (``pipelinechannel--…``, for placeholders) pass.
+    component does not declare (``pipelinechannel--…``, for placeholders) pass. Text is read where another type is
+    wanted: the SDK declares the items of an untyped list as STRING, whatever they are, and hands them on from there.
 
     Raises:
         MissingInput: A required one is absent or null.
@@ -193,7 +194,7 @@ def component_inputs(definitions: Definitions, given: Mapping[str, Json]) -> dic
                 raise MissingInput(f"input parameter {name!r} is required and has no value")
             continue
         try:
-            found[name] = conform(value, spec.parameter_type)
+            found[name] = output(value, spec.parameter_type)
         except TypeMismatch as error:
             raise TypeMismatch(f"input parameter {name!r} {error}") from error
     return found

@@ -148,7 +148,13 @@ def test_the_inputs_of_a_component() -> None:
     with pytest.raises(MissingInput, match="input parameter 'n' is required"):
         component_inputs(inputs, {"n": None, "text": ""})
     with pytest.raises(TypeMismatch, match="input parameter 'n' must be a whole number"):
-        component_inputs(inputs, {"n": "3", "text": ""})
+        component_inputs(inputs, {"n": "3.5", "text": ""})
+
+
+def test_text_is_read_where_another_type_is_wanted() -> None:
+    """The items of an untyped list are declared as STRING by the SDK, and handed on to inputs of their real types."""
+    inputs = definitions(n=ParameterSpec(parameter_type=INTEGER), d=ParameterSpec(parameter_type=LIST))
+    assert component_inputs(inputs, {"n": "3", "d": "[1.0, true]"}) == {"n": 3, "d": [1, True]}
 
 
 @pytest.mark.parametrize(
