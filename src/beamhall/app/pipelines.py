@@ -25,6 +25,7 @@ from beamhall.pipelines.driver.driver import PipelineDriver
 from beamhall.pipelines.driver.settings import DEFAULT_STEPS_AT_ONCE, DriverSettings
 from beamhall.pipelines.schedules.loop import Schedules
 from beamhall.pipelines.signals import Signals
+from beamhall.pipelines.specifications import Specifications
 from beamhall.storage import Storage
 
 _PREFIXES = ("/apis", "/pipeline/apis")
@@ -42,7 +43,9 @@ class Pipelines:
             user: User = request.scope["state"]["user"]
             cluster.require(user, verb, PIPELINES_GROUP, resource, namespace)
 
-        signals = self._signals = Signals()
+        self._cluster = cluster
+        signals, specifications = Signals(), Specifications()
+        self._signals = signals
         artifacts = settings.data / ARTIFACTS
         roots = [artifacts, *(Path(each) for each in settings.artifact_roots.split(":") if each)]
         self._storage = Storage(local_roots=roots)
@@ -56,15 +59,17 @@ class Pipelines:
             pipeline_root=settings.pipeline_root or str(artifacts),
             readable_roots=[str(each) for each in roots],
         )  # fmt: skip
-        self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, at_full_paths(kfp_application(access)))
+        self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, at_full_paths(kfp_application(access, specifications)))
         self._schedules = Schedules(history, clock, signals, settings.time_zone)
         self._driver = PipelineDriver(
             history, cluster.client, self._storage, clock, signals, _driver_settings(settings)
         )
+        self._driver.specifications = specifications
 
     async def run(self) -> None:
-        """Make and carry out runs until cancelled."""
+        """Make and carry out runs until cancelled, once the cluster is there."""
         try:
+            await self._cluster.wait_until_ready()
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._schedules.run())
                 parts.create_task(self._driver.run())

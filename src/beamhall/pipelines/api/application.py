@@ -28,9 +28,13 @@ PREFIXES = ("/apis/v2beta1", "/pipeline/apis/v2beta1")
 OLDER_PREFIXES = ("/apis/v1alpha1", "/pipeline/apis/v1alpha1")
 
 
-def kfp_application(access: Access) -> ASGIApp:
-    """Make the application; who calls is authenticated before it."""
-    specifications = Specifications()
+def kfp_application(access: Access, specifications: Specifications) -> ASGIApp:
+    """Make the application; who calls is authenticated before it.
+
+    Args:
+        access: What all handlers are given.
+        specifications: Reads and checks pipelines, and keeps those that it has checked.
+    """
     logs = Logs(access)
     parts = (
         Experiments(access),

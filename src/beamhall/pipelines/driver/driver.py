@@ -93,7 +93,9 @@ class PipelineDriver:
             await self._look()
 
     async def _look(self) -> None:
-        """Look for runs that nobody rang for."""
+        """Look for runs that nobody rang for. A history without anything in it is not opened."""
+        if not self._tools.history.may_have_records():
+            return
         limit = self._tools.settings.runs_at_once
         try:
             found = await self._tools.history.read(lambda tx: wanting(tx, limit))

@@ -17,6 +17,7 @@ from beamhall.kernel.identity import ADMIN_GROUP, User
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.signals import Signals
+from beamhall.pipelines.specifications import Specifications
 from beamhall.storage import Storage
 from tests.postgresql import Server
 
@@ -94,7 +95,7 @@ def access(history: History, cluster: Client, signals: Signals, artifacts: Path)
 @pytest.fixture
 async def api(access: Access) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the API, whose namespace ``closed`` is another's."""
-    app = kfp_application(access)
+    app = kfp_application(access, Specifications())
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://kfp/apis/v2beta1/") as client:
         yield client

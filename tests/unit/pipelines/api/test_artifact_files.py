@@ -16,6 +16,7 @@ from beamhall.pipelines.api import artifact_files
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.api.ranges import Answer, answer_for, disposition
+from beamhall.pipelines.specifications import Specifications
 
 OURS, THEIRS = "p/r/train/0", "p/theirs/train/0"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -334,7 +335,7 @@ async def test_a_large_file_is_sent_in_pieces(access: Access, files: Path, histo
         "path": path, "raw_path": path.encode(), "query_string": b"", "headers": [], "scheme": "http",
         "server": ("kfp", 80), "client": None, "root_path": "",
     }  # fmt: skip
-    await kfp_application(access)(scope, _silence, send)
+    await kfp_application(access, Specifications())(scope, _silence, send)
     assert sum(sizes) == size
     assert max(sizes) <= 2**20
 

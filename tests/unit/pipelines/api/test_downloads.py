@@ -13,6 +13,7 @@ from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.api.downloads import fetch, is_public
 from beamhall.pipelines.packages import MAX_PACKAGE_BYTES
+from beamhall.pipelines.specifications import Specifications
 from tests.unit.pipelines.specs import spec
 
 YAML = yaml.safe_dump(spec()).encode()
@@ -153,7 +154,7 @@ async def test_a_version_is_made_of_what_an_address_gives(access: Access, api: h
     answer = await api.post(f"pipelines/{key}/versions", json=asked)
     assert answer.status_code == 400
     assert "let whoever runs the service allow it" in answer.json()["message"]
-    transport = httpx2.ASGITransport(app=kfp_application(replace(access, may_fetch_privately=True)))
+    transport = httpx2.ASGITransport(app=kfp_application(replace(access, may_fetch_privately=True), Specifications()))
     async with httpx2.AsyncClient(transport=transport, base_url="http://kfp/apis/v2beta1/") as open_api:
         async with asyncio.timeout(60):
             made = (await open_api.post(f"pipelines/{key}/versions", json=asked)).json()

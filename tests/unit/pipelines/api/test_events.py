@@ -14,6 +14,7 @@ from beamhall.pipelines.api import events
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.signals import Signals
+from beamhall.pipelines.specifications import Specifications
 
 STREAM = {"accept": "text/event-stream"}
 
@@ -48,7 +49,7 @@ class _Stream:
     """A request to the application that is read message by message, as a server would send it."""
 
     def __init__(self, access: Access, path: str, **headers: str) -> None:
-        self._app = kfp_application(access)
+        self._app = kfp_application(access, Specifications())
         self._sent: asyncio.Queue[Any] = asyncio.Queue(1)  # a client that reads one message at a time
         written = [(key.replace("_", "-").encode(), value.encode()) for key, value in {**STREAM, **headers}.items()]
         path, _, query = path.partition("?")
