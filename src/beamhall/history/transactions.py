@@ -1,6 +1,7 @@
 """How ``protocol``'s ``Reading`` and ``Writing`` are done in SQL, on a connection that is in a transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -115,6 +116,7 @@ def _grouped(records: Sequence[AnyRecord]) -> Sequence[tuple[type[AnyRecord], Se
     ]
 
 
+@cache  # making one takes longer than executing it
 def _upsert(record: type[AnyRecord], dialect: str) -> Insert:
     table = TABLES[record]
     insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
