@@ -19,6 +19,7 @@ from beamhall.pipelines.driver.importing import imported
 from beamhall.pipelines.driver.logs import last_lines
 from beamhall.pipelines.driver.patience import patiently
 from beamhall.pipelines.driver.pods import Watched
+from beamhall.pipelines.driver.sweeping import ROOT_ANNOTATION
 from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.decisions import Start, State
 from beamhall.pipelines.engine.values import Outputs
@@ -108,6 +109,7 @@ class Attempt:
         for directory in step.directories:
             os.makedirs(directory, exist_ok=True)  # noqa: PTH103  takes microseconds
         with self._tools.pods.watching(self._facts.namespace, step.name) as watched:
+            pod["metadata"]["annotations"][ROOT_ANNOTATION] = step.root
             made = self._pod = await self._make(step.name, pod)
             if watched.pod is None:
                 watched.see(made)

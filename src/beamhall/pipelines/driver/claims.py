@@ -32,7 +32,7 @@ async def ensure_workspace(client: Client, facts: RunFacts) -> None:
         await make_claim(client, claim)
 
 
-async def delete_workspace(client: Client, facts: RunFacts) -> None:
+async def clear_workspace(client: Client, facts: RunFacts) -> None:
     """Delete the workspace of a run, if there is one."""
     if not facts.workspace_claim:
         return

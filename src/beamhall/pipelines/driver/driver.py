@@ -14,6 +14,7 @@ from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import ApiError, ServiceUnavailable, UserError
 from beamhall.pipelines.driver.beginning import begun, facts_of
 from beamhall.pipelines.driver.carrier import DEFECTS, Carrier, RunGone
+from beamhall.pipelines.driver.claims import clear_workspace
 from beamhall.pipelines.driver.files import Files
 from beamhall.pipelines.driver.janitor import Janitor
 from beamhall.pipelines.driver.ledger import TERMINATED, Ledger
@@ -23,6 +24,7 @@ from beamhall.pipelines.driver.pods import Pods
 from beamhall.pipelines.driver.settings import DriverSettings
 from beamhall.pipelines.driver.slots import Slots
 from beamhall.pipelines.driver.stopping import delete_pods_of
+from beamhall.pipelines.driver.sweeping import sweep
 from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.decisions import State
 from beamhall.pipelines.signals import Signals
@@ -83,6 +85,7 @@ class PipelineDriver:
             await self._look()
             self.ready.set()
             self._group.create_task(self._poll())
+            self._group.create_task(self._sweep())
             while True:
                 for run_id in await self._tools.signals.woken():
                     await self._attend(run_id)
@@ -92,16 +95,28 @@ class PipelineDriver:
             await asyncio.sleep(self._tools.settings.poll_s)
             await self._look()
 
+    async def _sweep(self) -> None:
+        while True:
+            await sweep(self._tools)
+            await asyncio.sleep(self._tools.settings.sweep_s)
+
     async def _look(self) -> None:
-        """Look for runs that nobody rang for. A history without anything in it is not opened."""
+        """Look for runs that nobody rang for, or that could not be taken when somebody did.
+
+        A history without anything in it is not opened.
+        """
         if not self._tools.history.may_have_records():
             return
-        limit = self._tools.settings.runs_at_once
+        limit, carried = self._tools.settings.runs_at_once, list(self._carriers)
         try:
-            found = await self._tools.history.read(lambda tx: wanting(tx, limit))
+            found, carried_runs = await self._tools.history.read(
+                lambda tx: (wanting(tx, limit), {run_id: tx.get(Run, run_id) for run_id in carried})
+            )
         except ServiceUnavailable as error:
             _log.error("runs cannot be looked for now: %s", error)
             return
+        for run_id, run in carried_runs.items():
+            self._tell(run_id, run)
         for run_id in found:
             if run_id not in self._tasks:
                 self._take(run_id)
@@ -116,6 +131,10 @@ class PipelineDriver:
         except ServiceUnavailable as error:
             _log.error("run %s cannot be looked at now: %s", run_id, error)
             return
+        self._tell(run_id, run)
+
+    def _tell(self, run_id: str, run: Run | None) -> None:
+        """Tell the carrier of a run what is wanted of it. One that is being made looks itself, or is told later."""
         carrier = self._carriers.get(run_id)
         if carrier is None:
             return
@@ -177,15 +196,17 @@ class PipelineDriver:
         if is_canceling:
             ledger.begin_canceling(run.error or TERMINATED)
         mutex = (run.namespace, pipeline.config.mutex_name)
-        if self._mutexes.setdefault(mutex, run_id) != run_id and pipeline.config.mutex_name and not is_canceling:
+        if pipeline.config.mutex_name and self._mutexes.setdefault(mutex, run_id) != run_id and not is_canceling:
             return False  # it is looked for again
         try:
             carrier = self._carriers[run_id] = begun(tools, found, ledger, Steps(facts), is_canceling=is_canceling)
             await carrier.carry()
+            if ledger.state is State.SUCCEEDED:  # a retry of what failed may need it
+                await clear_workspace(tools.client, facts)
         finally:
             self._carriers.pop(run_id, None)
             if self._mutexes.get(mutex) == run_id:
-                del self._mutexes[mutex]
+                del self._mutexes[mutex]  # another that waits for it is found by looking
         return True
 
     async def _fail(self, run_id: str, error: str) -> None:

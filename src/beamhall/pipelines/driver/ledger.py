@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from beamhall.history.records import Artifact, ArtifactTask, Moment, Run, Task
+from beamhall.history.records import Artifact, ArtifactTask, Moment, Task
 from beamhall.pipelines.driver.attempt import Ended
 from beamhall.pipelines.driver.batch import Batch
 from beamhall.pipelines.driver.loading import Loaded, generation_of
@@ -55,6 +55,11 @@ class Ledger:
         self._counts = Counter(task.state for task in loaded.tasks if task.type == Kind.RUNTIME)
         self._tasks = {task.path: task for task in loaded.tasks if not State(task.state).is_final}
         self._batch = Batch(self.of, now())
+
+    @property
+    def state(self) -> State:
+        """The state of the run, as it was last written or will be next."""
+        return self._state
 
     def taken(self) -> Batch:
         """Give all that is to be written, and begin anew."""
@@ -142,6 +147,7 @@ class Ledger:
             state = State.FAILED
         elif state is State.SUCCEEDED:
             error, code = "", 0
+        self._state = state
         self._batch.states.append((state, error))
         self._batch.fields |= {"finished_at": self._now(), "error": error, "error_code": code, "asked": ""}
 
@@ -163,11 +169,6 @@ class Ledger:
             self._tasks[task.path] = task
         self._batch.tasks[task.path] = task
         return task
-
-
-def state_of(run: Run) -> State:
-    """Give the state of a run."""
-    return State(run.state)
 
 
 def _with_uid(task: Task, end: Ended) -> Sequence[object]:
