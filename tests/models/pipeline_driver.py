@@ -22,11 +22,12 @@ from beamhall.pipelines.driver.driver import PipelineDriver
 from beamhall.pipelines.driver.records import moment_of
 from beamhall.pipelines.driver.settings import DriverSettings
 from beamhall.pipelines.signals import Signals
+from beamhall.pipelines.specifications import Specifications
 from tests.api_server import RealClock
 from tests.models.cluster import ModelCluster
 from tests.models.local_files import LocalFiles
 
-PATH = "pipelines.beamhall.io/path"
+PATH, ROOT = "pipelines.beamhall.io/path", "pipelines.beamhall.io/root"
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
@@ -91,6 +92,8 @@ class World:
     signals: Signals = field(default_factory=Signals)
     client: Client | None = None
     namespace: str = "lab"
+    specifications: Specifications | None = None
+    tasks_of: dict[str, Task] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
@@ -112,6 +115,8 @@ class World:
             self.history, self.client or self.cluster, LocalFiles(), RealClock(), self.signals,
             replace(self.settings, **settings),
         )  # fmt: skip
+        if self.specifications is not None:
+            driver.specifications = self.specifications
         async with asyncio.TaskGroup() as group:
             task = group.create_task(driver.run())
             await driver.wait_ready()
@@ -197,10 +202,11 @@ class World:
     def _carry_out(self, pod: Object) -> None:
         path = str(annotations_of(pod)[PATH])
         self.begun.append(path)
-        given = msgspec.json.decode(pod["spec"]["containers"][0]["args"][0])
+        arguments = pod["spec"]["containers"][0].get("args")
+        given = msgspec.json.decode(arguments[0]) if arguments else {}
         act = self.behave(path, given)
         if act.parameters or act.artifacts:
-            output = Path(given["outputs"]["outputFile"])
+            output = Path(annotations_of(pod)[ROOT], "executor_output.json")
             output.parent.mkdir(parents=True, exist_ok=True)
             told = {"parameterValues": act.parameters, "artifacts": act.artifacts}
             output.write_bytes(msgspec.json.encode(told))
