@@ -52,7 +52,7 @@ async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 async def _authorize(_: Request, verb: str, resource: str, namespace: str) -> None:
-    if namespace == "closed":
+    if namespace == "closed" or (namespace == "shown" and verb not in ("get", "list")):
         raise Forbidden(f"you may not {verb} {resource} in {namespace}")
 
 
@@ -79,7 +79,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def access(history: History, cluster: Client, signals: Signals, artifacts: Path) -> Iterator[Access]:
-    """What the handlers are given; the namespace ``closed`` is another's."""
+    """What the handlers are given; the namespace ``closed`` is another's, ``shown`` too, but may be read."""
     storage = Storage(local_roots=[artifacts])
 
     async def storage_of(_: str) -> Storage:

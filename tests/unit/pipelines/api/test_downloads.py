@@ -80,6 +80,14 @@ async def test_a_package_is_fetched_where_that_is_allowed(site: str, asked: list
     assert asked == ["/p.yaml", "/moved", "/p.yaml"]
 
 
+async def test_no_proxy_is_asked(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing answers there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert await fetch(f"{site}/p.yaml", may_be_private=True) == YAML
+
+
 @pytest.mark.parametrize(
     ("path", "part"),
     [

@@ -233,6 +233,21 @@ async def test_what_is_anothers_is_forbidden(api: httpx2.AsyncClient, history: H
     assert await _run(history, "r") == theirs
 
 
+async def test_whoever_may_only_look_may_not_run(api: httpx2.AsyncClient, history: History) -> None:
+    await _add_versions(history, "shown")
+    await history.write(lambda tx: tx.add(Experiment(id="e", namespace="shown", display_name="e", created_at=1)))
+    assert (await api.get("experiments/e")).status_code == 200
+    in_it = {"experiment_id": "e"}
+    of_it: dict[str, Any] = {"pipeline_spec": None, "pipeline_version_reference": {"pipeline_id": "p"}}
+    for fields in (in_it, of_it, {**in_it, **of_it}):
+        answer = await _create(api, **fields)
+        assert answer.status_code == 403
+        assert answer.json()["message"] == "you may not create runs in shown"
+    await history.write(lambda tx: tx.add(Experiment(id="mine", namespace="default", display_name="e", created_at=1)))
+    assert (await _create(api, experiment_id="mine", **of_it)).status_code == 200  # a pipeline that may be read
+    assert await history.read(lambda tx: tx.count(Run)) == 1
+
+
 async def test_what_is_not_there_is_not_found(api: httpx2.AsyncClient) -> None:
     for method, path in (
         ("GET", "x"), ("DELETE", "x"), ("POST", "x:archive"), ("POST", "x:terminate"), ("GET", "%00"),
