@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from benchmarks.figures import figure
 from tests.service import ServiceProcess
 
 RUNS = 30
+ROUNDS = 5
 KFP = "2.14.3"
 PREAMBLE = f"""
 if ! [ -x "$(command -v pip)" ]; then
@@ -50,6 +52,16 @@ def measure() -> Iterator[dict[str, Any]]:
                 yield from _measure(service, directory, "warm" if option == "--warm-start" else "prepared")
             finally:
                 service.stop()
+        yield from _driven(f"{directory}/driven")
+
+
+def _driven(data: str) -> Iterator[dict[str, Any]]:
+    """Give what a step of a chain and of a fan-out takes: on the clock, of the service, and of the steps' processes."""
+    command = [sys.executable, "-m", "benchmarks.step_driver", data, str(ROUNDS)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    aims = {"chain_wall": {"at_most": 20}, "fan_out_wall": {"at_most": 10}}
+    for name, values in json.loads(done.stdout).items():
+        yield figure(f"step_{name}", "ms", values, **aims.get(name, {}))
 
 
 def _measure(service: ServiceProcess, directory: str, kind: str) -> Iterator[dict[str, Any]]:

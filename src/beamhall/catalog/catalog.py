@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from beamhall.catalog.document import Document, parse_document, read_document, with_image
 from beamhall.catalog.entries import Environment, Image, Prepared, derived, prepared_at
@@ -22,6 +23,9 @@ from beamhall.catalog.references import matches, parse_reference, specificity
 from beamhall.kernel.errors import Invalid
 
 _SHIPPED = Path(__file__).parent / "shipped" / "images.yaml"
+_REMEMBERED = 1024
+K = TypeVar("K")
+V = TypeVar("V")
 _Stamp = tuple[int, int, int] | None
 
 
@@ -57,6 +61,8 @@ class Catalog:
         self._stamps = [_stamp(file) for file in self._files]
         self._documents = [read_document(file) for file in self._files]
         self._problem = ""
+        self._found: dict[str, Image] = {}
+        self._derived: dict[tuple[str, tuple[Install, ...]], Environment] = {}
         _check(self._documents, self._files)
 
     @classmethod
@@ -93,6 +99,13 @@ class Catalog:
             Invalid: The reference is no image name.
         """
         self._refresh()
+        found = self._found.get(reference)
+        if found is None:
+            found = self._look_up(reference)
+            _keep(self._found, reference, found)
+        return found
+
+    def _look_up(self, reference: str) -> Image:
         try:
             parse_reference(reference)
         except ValueError as e:
@@ -138,10 +151,15 @@ class Catalog:
         Raises:
             Invalid: It is gone from the catalog since.
         """
-        found = self._environments().get(image.environment)
-        if found is None:
-            raise Invalid(self._unknown_environment(image.environment))
-        return derived(found, image.installs)
+        key = (image.environment, tuple(image.installs))
+        known = self._derived.get(key)
+        if known is None:
+            found = self._environments().get(image.environment)
+            if found is None:
+                raise Invalid(self._unknown_environment(image.environment))
+            known = derived(found, image.installs)
+            _keep(self._derived, key, known)
+        return known
 
     def add(
         self,
@@ -202,6 +220,8 @@ class Catalog:
             self._problem = str(e)
         else:
             self._documents, self._problem = documents, ""
+            self._found.clear()
+            self._derived.clear()
 
     def _nearest(self, reference: str) -> Sequence[str]:
         known = {name: name for name in self._environments()}
@@ -214,6 +234,13 @@ class Catalog:
         close = difflib.get_close_matches(name, known, n=1)
         meant = f"; did you mean {close[0]!r}?" if close else ""
         return f"environment {name!r} is not in the catalog{meant} There are: {', '.join(known)}"
+
+
+def _keep(known: dict[K, V], key: K, value: V) -> None:
+    """Remember what was found out; all is forgotten when it becomes much."""
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = value
 
 
 def _check(documents: Sequence[Document], files: Sequence[Path]) -> None:

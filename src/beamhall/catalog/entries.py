@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from beamhall.catalog.installs import Install, key_of
@@ -16,7 +17,7 @@ _LAYOUT = "1"
 """Change this when environments are made in another way, so that old ones are not taken for new ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Environment:
     """A Python environment that can be made.
 
@@ -44,7 +45,7 @@ class Environment:
     base: "Environment | None" = None
     installs: tuple[Install, ...] = ()
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Give the name of the environment's directory: a hash of its pins, its interpreter and the machine's kind."""
         if self.base is not None:

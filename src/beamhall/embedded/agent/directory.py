@@ -175,6 +175,9 @@ class PodDirectory:
 
     def remove(self) -> None:
         """Remove everything. May take long; volumes may hold files without write permission."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if not self.path.exists():
+            return
         for folder in self.path.rglob("*"):
             if folder.is_dir() and not folder.is_symlink():
                 with contextlib.suppress(OSError):

@@ -160,7 +160,7 @@ class PodWorker:
                 for step in decision.steps:
                     await self._despite_disk(partial(self._carry_out, step))
                 if not decision.steps:  # the process first, then the report of it
-                    self._reporter.notify()
+                    self._reporter.notify(is_final=self._is_over())
                     self._idle.set()
                     self._let_go()
                     await self._sleep_until(decision.wake_at)
@@ -240,6 +240,11 @@ class PodWorker:
 
     def _status(self) -> Object:
         return pod_status(self.pod, self._current(), self._tools.clock.now(), self._tools.pace, HOST_IP)
+
+    def _is_over(self) -> bool:
+        """Whether nothing follows but the Pod's end."""
+        facts = self._current()
+        return not facts.running() and (facts.ending is not None or outcome(self.pod, facts) is not None)
 
     def _let_go(self) -> None:
         """Give back what a Pod that came to its end by itself no longer needs."""
@@ -411,10 +416,14 @@ class PodWorker:
         uid = self.own.uid
         self._tools.devices.release(uid)
         self._tools.names.remove_pod(uid)
-        await asyncio.to_thread(self.own.remove)
-        await asyncio.to_thread(remove_memory, uid)
+        await asyncio.to_thread(_remove, self.own)
         self._tools.addresses.release(uid)
         self._is_done = True
+
+
+def _remove(own: PodDirectory) -> None:
+    own.remove()
+    remove_memory(own.uid)
 
 
 def _talkative(every: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:

@@ -25,6 +25,7 @@ from beamhall.embedded.agent.projections import (
     Volume,
     VolumeError,
     contents_needed,
+    holds_token,
     is_made_from_objects,
     tokens_needed,
     volumes_of,
@@ -131,7 +132,10 @@ class PodVolumes:
         pod = self._pod()
         self._fields = _shown_fields(pod)
         contents = await self._contents(pod, volumes)
-        await asyncio.to_thread(self._make_all, pod, volumes, contents)
+        if all(holds_token(volume) for volume in volumes):  # small files in memory: a thread would take longer
+            self._make_all(pod, volumes, contents)
+        else:
+            await asyncio.to_thread(self._make_all, pod, volumes, contents)
 
     def _make_all(self, pod: ReadOnlyObject, volumes: Sequence[Volume], contents: Contents) -> None:
         for volume in volumes:

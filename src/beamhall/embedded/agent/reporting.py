@@ -1,9 +1,13 @@
 """Writing a Pod's status: the newest one counts, what is the same is not written, a final one is written once.
 
+What is not final waits a moment: many a Pod has ended by then, and two writes are one. A kubelet, too, reports
+only what it sees when it looks.
+
 ``difference`` is pure. Must not know how statuses come about (``status``).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +17,7 @@ from beamhall.kernel.errors import ApiError, Conflict, NotFound
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
 
+_PATIENCE_S = 0.025
 _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 10.0
 
@@ -30,6 +35,7 @@ class StatusReporter:
         pod: Gives the object as last seen.
         wanted: Gives the status as it should be now.
         take: Is given the object that a write returned.
+        patience_s: How long what is not final waits, in seconds.
     """
 
     def __init__(
@@ -38,24 +44,34 @@ class StatusReporter:
         pod: Callable[[], ReadOnlyObject],
         wanted: Callable[[], Object],
         take: Callable[[Object], None],
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._client = client
         self._pod = pod
         self._wanted = wanted
         self._take = take
+        self._patience_s = patience_s
         self._dirty = asyncio.Event()
+        self._pressing = asyncio.Event()
         self._writing = asyncio.Lock()
         self._is_gone = False
 
-    def notify(self) -> None:
-        """Say that the status may have changed."""
+    def notify(self, *, is_final: bool = False) -> None:
+        """Say that the status may have changed, and whether it will not change again."""
         self._dirty.set()
+        if is_final:
+            self._pressing.set()
 
     async def run(self) -> None:
         """Write whenever it changed, for ever."""
         while True:
             await self._dirty.wait()
+            if not self._pressing.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._patience_s):
+                        await self._pressing.wait()
             self._dirty.clear()
+            self._pressing.clear()
             await self.flush()
 
     async def flush(self) -> None:

@@ -17,10 +17,10 @@ def test_difference_names_only_what_changes():
 
 
 class Reported:
-    def __init__(self, cluster, pod):
+    def __init__(self, cluster, pod, **options):
         self.pod = pod
         self.wanted = {"phase": "Pending"}
-        self.reporter = StatusReporter(cluster, lambda: self.pod, lambda: dict(self.wanted), self.take)
+        self.reporter = StatusReporter(cluster, lambda: self.pod, lambda: dict(self.wanted), self.take, **options)
 
     def take(self, pod):
         self.pod = pod
@@ -36,6 +36,24 @@ async def test_the_same_is_not_written_twice(cluster, reported):
     await reported.reporter.flush()
     assert len(cluster.patches) == 1
     assert cluster.pod("one")["status"] == {"phase": "Pending"}
+
+
+@pytest.mark.parametrize(("patience_s", "final", "writes"), [(60, True, 1), (0.001, False, 1)])
+async def test_what_is_not_final_waits_a_moment_for_what_follows(cluster, patience_s, final, writes):
+    reported = Reported(cluster, await cluster.create(POD, pod_of("one", "")), patience_s=patience_s)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(reported.reporter.run())
+        reported.wanted = {"phase": "Running"}
+        reported.reporter.notify()
+        if final:
+            await asyncio.sleep(0)
+            reported.wanted = {"phase": "Succeeded"}
+            reported.reporter.notify(is_final=True)
+        async with asyncio.timeout(30):
+            while cluster.pod("one").get("status") != reported.wanted:
+                await asyncio.sleep(0.01)
+        running.cancel()
+    assert len(cluster.patches) == writes
 
 
 async def test_a_final_phase_stays(cluster, reported):

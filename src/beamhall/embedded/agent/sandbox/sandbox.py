@@ -118,7 +118,9 @@ class Sandbox:
             await self._gone.wait()
             async with self._concluding:
                 if self.exit is None:
-                    self.exit = await asyncio.to_thread(self._conclude)
+                    # Two small files, just written: a thread would take longer than they do.
+                    recorded = self._recorded()
+                    self.exit = await asyncio.to_thread(self._conclude) if recorded is None else recorded
         return self.exit
 
     def signal(self, number: int) -> None:
@@ -162,15 +164,18 @@ class Sandbox:
             finally:
                 os.close(fd)
 
-    def _conclude(self) -> Exit:
-        """Read how it ended. Blocking; when the shim was killed, kill what it left."""
+    def _recorded(self) -> Exit | None:
+        """Read how it ended; None if there is no record of it."""
         directory = str(self.directory)
         self._started = record.read_started(directory) or self._started
         ended = record.read(directory, record.EXIT)
-        if ended is None:
-            ended = self._vanished()
-            with contextlib.suppress(OSError):
-                record.write_exit(directory, ended)
+        return None if ended is None else exit_of(ended)
+
+    def _conclude(self) -> Exit:
+        """Write how it ended, where the shim was killed before it did, and kill what it left. Blocks."""
+        ended = self._vanished()
+        with contextlib.suppress(OSError):
+            record.write_exit(str(self.directory), ended)
         return exit_of(ended)
 
     def _vanished(self) -> dict[str, Any]:
