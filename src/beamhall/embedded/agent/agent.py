@@ -39,7 +39,7 @@ from beamhall.embedded.agent.services import Services
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.subnets import Subnet
 from beamhall.embedded.agent.tools import Tools
-from beamhall.embedded.agent.volumes import Roots
+from beamhall.embedded.agent.volumes import Roots, sweep_memory
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import Conflict, ServiceUnavailable, Timeout, TooManyRequests
 from beamhall.kernel.kinds import POD
@@ -127,6 +127,7 @@ class Agent:
             subnet = stack.enter_context(contextlib.closing(Subnet(self._settings.pod_network, self._directory)))
             tools = self._tools = await self._make_tools(subnet)
             self._restore(tools)
+            await asyncio.to_thread(sweep_memory)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(tools.recorder.run())
                 services = Services(self._client, self._directory, tools.names, tools.recorder, self._stale.set)

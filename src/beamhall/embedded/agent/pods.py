@@ -156,13 +156,14 @@ class PodWorker:
             reporting = tasks.create_task(self._reporter.run())
             while not self._is_done:
                 self._wake.clear()
-                decision = decide(self.pod, self._current(), self._tools.clock.now(), self._tools.pace)
+                facts = self._current()
+                decision = decide(self.pod, facts, self._tools.clock.now(), self._tools.pace)
                 for step in decision.steps:
                     await self._despite_disk(partial(self._carry_out, step))
                 if not decision.steps:  # the process first, then the report of it
-                    self._reporter.notify(is_final=self._is_over())
+                    self._reporter.notify(is_final=self._is_over(facts))
                     self._idle.set()
-                    self._let_go()
+                    self._let_go(facts)
                     await self._sleep_until(decision.wake_at)
             reporting.cancel()
             self._pulling.close()
@@ -241,16 +242,14 @@ class PodWorker:
     def _status(self) -> Object:
         return pod_status(self.pod, self._current(), self._tools.clock.now(), self._tools.pace, HOST_IP)
 
-    def _is_over(self) -> bool:
+    def _is_over(self, facts: PodFacts) -> bool:
         """Whether nothing follows but the Pod's end."""
-        facts = self._current()
         return not facts.running() and (facts.ending is not None or outcome(self.pod, facts) is not None)
 
-    def _let_go(self) -> None:
+    def _let_go(self, facts: PodFacts) -> None:
         """Give back what a Pod that came to its end by itself no longer needs."""
         if not (self._volumes.is_kept or self._tools.devices.given(self.own.uid)):
             return
-        facts = self._current()
         if facts.running() or not (has_ended(self.pod) or outcome(self.pod, facts) is not None):
             return
         if self._volumes.is_kept and self._tasks is not None:

@@ -7,6 +7,7 @@ module must not know how mounts are made (``sandbox``) or what the API is. Next:
 Source: Kubernetes "Volumes".
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ from beamhall.kernel.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM
 from beamhall.kernel.objects import ReadOnlyObject, name_of, namespace_of, uid_of
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  a tmpfs that every Linux has; directories in it are ours alone (0700)
+_OWNER = ".pod"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def make_volume(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: R
     try:
         path = _place(pod, volume, own, roots)
         if path.parent == memory_root(own.uid):
-            path.parent.mkdir(mode=0o700, exist_ok=True)
+            _make_memory(own)
         if "emptyDir" in volume:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o777 if path.parent == own.volumes else 0o700)
@@ -123,9 +125,31 @@ def memory_root(uid: str) -> Path:
     return _MEMORY / f"beamhall-{safe_name(uid)}"
 
 
+def _make_memory(own: PodDirectory) -> None:
+    """Make the directory of a Pod's volumes that are in memory, and let it say whose they are."""
+    root = memory_root(own.uid)
+    with contextlib.suppress(FileExistsError):
+        root.mkdir(mode=0o700)
+        (root / _OWNER).symlink_to(f"{_view()}:{own.path}")
+
+
 def remove_memory(uid: str) -> None:
     """Remove a Pod's volumes that are in memory."""
     shutil.rmtree(memory_root(uid), ignore_errors=True)
+
+
+def sweep_memory() -> None:
+    """Remove the volumes in memory of Pods whose directory is gone, with all the data directory perhaps. Blocks."""
+    for root in _MEMORY.glob("beamhall-*"):
+        with contextlib.suppress(OSError):  # another user's, or of a version that did not say whose it is
+            view, _, owner = str((root / _OWNER).readlink()).partition(":/")
+            if view == _view() and not Path("/", owner).exists():
+                shutil.rmtree(root, ignore_errors=True)
+
+
+def _view() -> str:
+    """Name the mount namespace: in another one, which may share the memory, a path says nothing of this one's files."""
+    return str(Path("/proc/self/ns/mnt").readlink())
 
 
 def mounts_of(

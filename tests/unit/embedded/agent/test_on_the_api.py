@@ -26,7 +26,8 @@ from tests.unit.embedded.agent.conftest import RealClock, pod_of, running
 @asynccontextmanager
 async def embedded(tmp_path, catalog, settings):
     store = await Store.open(tmp_path / "objects.db")
-    api = create_resource_api(store, RealClock(), random.Random(1))
+    # Uids name directories in the memory of this machine, where other tests have theirs.
+    api = create_resource_api(store, RealClock(), random.SystemRandom())
     client = LocalClient(api, User("owner", (ADMIN_GROUP,)))
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(api.run())
@@ -142,13 +143,16 @@ async def test_a_token_is_renewed_in_time(tmp_path, catalog, settings):
             pytest.skip("no mounts on this machine")
         with contextlib.suppress(AlreadyExists):
             await client.create(SERVICE_ACCOUNT, {"metadata": {"name": "default", "namespace": "default"}})
-        script = "cp /var/run/mine/token $HOME; while cmp -s $HOME/token /var/run/mine/token; do sleep 0.05; done"
+        copy = "cp /var/run/mine/token $HOME/draft; mv $HOME/draft $HOME/token"
+        script = f"{copy}; while cmp -s $HOME/token /var/run/mine/token; do sleep 0.05; done"
         pod = pod_of("one", script)
         pod["spec"]["volumes"] = [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]
         pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "v", "mountPath": "/var/run/mine"}]
         get = await bound(client, pod)
         pod = await until(get, in_phase("Running"))
-        volumes = agent.worker_of(pod["metadata"]["uid"])._volumes
+        worker = agent.worker_of(pod["metadata"]["uid"])
+        await until(lambda: asyncio.sleep(0, (worker.own.home / "token").exists()), bool)
+        volumes = worker._volumes
         (known,) = volumes._tokens.values()
         hour_s = (known.renew_at - RealClock().now()).total_seconds()
         assert 0.7 * 3600 < hour_s < 0.8 * 3600

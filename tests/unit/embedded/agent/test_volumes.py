@@ -1,6 +1,7 @@
 """Volumes: contents as tables, escapes refused, directories on a real disk."""
 
 import base64
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,15 @@ from beamhall.embedded.agent.projections import Contents, File, TokenSpec, Volum
 from beamhall.embedded.agent.publishing import publish
 from beamhall.embedded.agent.sandbox.child.inside import open_within
 from beamhall.embedded.agent.storage import Limits, overgrown, size_limits
-from beamhall.embedded.agent.volumes import Roots, make_volume, memory_root, mounts_of, remove_memory, volume_path
+from beamhall.embedded.agent.volumes import (
+    Roots,
+    make_volume,
+    memory_root,
+    mounts_of,
+    remove_memory,
+    sweep_memory,
+    volume_path,
+)
 from beamhall.kernel.kinds import CONFIG_MAP, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, SECRET
 
 MAP = {"kind": "ConfigMap", "data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\xff").decode()}}
@@ -284,6 +293,22 @@ def test_volumes_made_from_objects_are_read_only(tmp_path):
     (entry,) = mounts_of(subject, subject["spec"]["containers"][0], own, roots, {})
     assert (entry.source, entry.read_only) == ((own.volumes / "v" / "a").resolve(), True)
     assert [path.name for path in own.volumes.iterdir()] == ["v"]
+
+
+def test_what_is_in_memory_goes_when_the_pods_directory_is_gone(tmp_path, request):
+    volume, roots = {"name": "m", "emptyDir": {"medium": "Memory"}}, Roots(tmp_path / "claims", False)
+    here, gone, elsewhere = owns = [PodDirectory(tmp_path, f"{name}-{tmp_path.name}") for name in ("h", "g", "e")]
+    for own in owns:
+        own.path.mkdir()
+        request.addfinalizer(partial(remove_memory, own.uid))
+        make_volume(pod(volume), volume, own, roots, CONTENTS)
+    gone.path.rmdir()
+    elsewhere.path.rmdir()
+    mark = memory_root(elsewhere.uid) / ".pod"
+    mark.unlink()
+    mark.symlink_to(f"mnt:[1]:{elsewhere.path}")  # a service in another container, which shares the memory
+    sweep_memory()
+    assert [memory_root(own.uid).exists() for own in (here, gone, elsewhere)] == [True, False, True]
 
 
 def test_tokens_are_in_memory_and_only_the_services_user_comes_to_them(tmp_path, request):

@@ -116,7 +116,7 @@ class Sandboxes:
     async def _ask(self, spec: ContainerSpec) -> dict[str, Any]:
         order = order_of(spec, self.capabilities)
         program = warm_order(spec)
-        if spec.warm and program and not await self._warm.ready(spec.warm, spec.env):
+        if spec.warm and program:
             try:
                 answer = await self._warm.request(spec.warm, spec.env, {**order, "warm": program})
             except ZygoteFailed as error:

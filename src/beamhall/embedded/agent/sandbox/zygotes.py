@@ -257,7 +257,9 @@ class WarmPool:
         Returns:
             Empty, or why this environment cannot start warm; that is believed for a minute.
         """
-        place = await self._place(warm, env)
+        return await self._ready(await self._place(warm, env), warm)
+
+    async def _ready(self, place: _Place, warm: WarmStart) -> str:
         now = asyncio.get_running_loop().time()
         if place.problem and now < place.problem_until:
             return place.problem
@@ -274,8 +276,10 @@ class WarmPool:
         return place.problem
 
     async def request(self, warm: WarmStart, env: Mapping[str, str], order: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Have something started. As ``Zygote.request``."""
+        """Have something started. As ``Zygote.request``, and None where this environment cannot start warm."""
         place = await self._place(warm, env)
+        if await self._ready(place, warm):
+            return None
         place.users += 1
         try:
             return await place.zygote.request(order)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import builtins
 import ctypes
-import importlib
 import importlib.machinery
 import io
 import linecache
@@ -216,7 +215,9 @@ def _refresh() -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
-    importlib.invalidate_caches()
+    # A directory that was changed since is noticed by its time; one that was not there is remembered as no directory.
+    for path in [path for path, finder in sys.path_importer_cache.items() if finder is None]:
+        del sys.path_importer_cache[path]
 
 
 def program(warm: Mapping[str, Any]) -> Callable[[], None]:
