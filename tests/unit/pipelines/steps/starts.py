@@ -56,7 +56,7 @@ class OneTask:
             self.pipeline, parameters=what.get("run", {}), options=Options(fail_fast=False, job=self.steps.job)
         ).begin()
         if "/before" in self.play.pending:
-            refs = {name: (ref,) for name, ref in what.get("artifacts", {}).items()}
+            refs = {name: (ref,) for name, ref in what.get("artifacts", {}).items()} | what.get("refs", {})
             event = self.play.behave("/before", self.play.inputs["/before"])
             self.play.finish("/before", _with(event, Outputs(what.get("gave", {}), refs)))
 

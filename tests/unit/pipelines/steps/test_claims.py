@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from beamhall.pipelines.steps.claims import claim_of as claim_at
 from beamhall.pipelines.steps.claims import workspace_of
 from beamhall.pipelines.steps.values import BadStep
 from tests.unit.pipelines.steps.starts import OneTask, dataset, problems_of
@@ -28,6 +29,10 @@ def claim_of(**given: Any) -> Any:
     assert problems_of(creating(**given).step().claim or {}) == []
     assert step.name == step.claim["metadata"]["name"]
     return step.claim
+
+
+def steps_claim(path: str, one: OneTask) -> Any:
+    return claim_at("make", path, GIVEN, one.facts)
 
 
 def test_a_claim_with_a_name() -> None:
@@ -62,6 +67,10 @@ def test_a_claim_with_a_suffix_is_always_called_the_same() -> None:
     assert name.endswith("-my-pvc")
     assert name == claim_of(pvc_name_suffix="-my_PVC")["metadata"]["name"]
     assert claim_of()["metadata"]["name"].startswith("digits-")
+    one = creating()
+    paths = ("/loop[0]/make", "/loop[1]/make")
+    names = {steps_claim(path, one)["metadata"]["name"] for path in paths}
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize(

@@ -85,3 +85,13 @@ def test_what_is_handed_to_a_component_counts() -> None:
     }
     one = fingerprint(**handed, kubernetes={"nodeSelector": {"labels": {"a": "b"}}})
     assert one != fingerprint(**handed, kubernetes={"nodeSelector": {"labels": {"a": "c"}}})
+    found = {
+        value: fingerprint(
+            **handed,
+            kubernetes={"nodeSelector": {"nodeSelectorJson": {"componentInputParameter": "selector"}}},
+            root={"selector": {"parameterType": "STRUCT"}},
+            run={"selector": {"a": value}},
+        )
+        for value in "bc"
+    }
+    assert found["b"] != found["c"]

@@ -71,6 +71,16 @@ def test_the_executor_output_comes_before_a_file() -> None:
     assert parameter("STRING", told=told({"out": None}), out=b"written") == "written"
 
 
+@pytest.mark.parametrize(("kind", "value"), [("NUMBER_INTEGER", 0), ("BOOLEAN", False), ("STRING", ""), ("LIST", [])])
+def test_a_value_that_is_nothing_much_is_one(kind: str, value: Any) -> None:
+    assert parameter(kind, told=told({"out": value}), out=b"7") == value
+
+
+def test_every_parameter_has_a_file_of_its_own() -> None:
+    one = OneTask(outputs={"a": "NUMBER_INTEGER", "b": "NUMBER_INTEGER", "c": "STRING"})
+    assert one.outputs(a=b"1", b=b"2", c=b"3").parameters == {"a": 1, "b": 2, "c": "3"}
+
+
 def test_a_step_without_outputs_gives_none() -> None:
     assert OneTask().outputs(told=b"rubbish") == Outputs()
 

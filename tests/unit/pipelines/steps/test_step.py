@@ -63,6 +63,11 @@ def test_the_executor_input_of_a_lightweight_component() -> None:
     assert step.directories == (f"{ROOT}/parameters",)
 
 
+def test_a_list_of_no_artifacts_is_absent() -> None:
+    step = OneTask(artifacts={"data": dataset("/data/d")}, refs={"data": ()}).step()
+    assert step.executor_input["inputs"]["artifacts"] == {}
+
+
 def test_the_pod_of_a_lightweight_component() -> None:
     one = OneTask(LIGHTWEIGHT, inputs={"n": "NUMBER_INTEGER"}, given={"n": 3.0}, facts={"service_account": "trainer"})
     pod = one.pod()
