@@ -1,6 +1,7 @@
 """What a step's files have to do with other machines: what is fetched before it, what is stored after it.
 
-A step sees ``s3://bucket/key`` at ``/s3/bucket/key``, as with the KFP SDK. Where its directory or an input is somewhere
+A step sees ``s3://bucket/key`` at ``/s3/bucket/key``, as with the KFP SDK; what has no such path, ``https://`` say, it
+reaches by itself. Where its directory or an input is somewhere
 else, its command runs below the launcher, which is told by the environment what to fetch and to store. Knows nothing
 of how that is done.
 
@@ -38,10 +39,12 @@ def transfers_of(root: str, inputs: Mapping[str, Sequence[ArtifactRef]], *, is_m
         is_moved: Whether it may leave an artifact at a path of its own choice, from where it is to be taken.
     """
     fetch = {
-        ref.uri: local_path(artifact_json(ref))
+        ref.uri: path
         for refs in inputs.values()
         for ref in refs
-        if ref.uri and not is_local(ref.uri) and ref.metadata.get(WORKSPACE_METADATA) is not True
+        if not is_local(ref.uri)
+        and ref.metadata.get(WORKSPACE_METADATA) is not True
+        and (path := local_path(artifact_json(ref))).startswith("/")
     }
     if is_local(root) and not fetch and not is_moved:
         return None
@@ -51,7 +54,7 @@ def transfers_of(root: str, inputs: Mapping[str, Sequence[ArtifactRef]], *, is_m
 def apply_transfers(transfers: Transfers, draft: Draft, env: Sequence[Object]) -> None:
     """Give a Pod room for what is fetched and stored; tell it what that is, and by ``env`` how stores are reached."""
     mounts = {f"/{path.split('/')[1]}" for path, uri in transfers.store if not is_local(uri)}
-    mounts |= {f"/{path.split('/')[1]}" for uri, path in transfers.fetch if path.startswith("/")}
+    mounts |= {f"/{path.split('/')[1]}" for _, path in transfers.fetch}
     for mount in sorted(mounts):
         draft.mount(f"{_VOLUME}{mount.replace('/', '-')}", {"emptyDir": {}}, {"mountPath": mount}, is_handed=False)
     text = msgspec.json.encode(transfers).decode()

@@ -114,6 +114,8 @@ def test_files_of_a_step_with_a_remote_root_are_paths_to_it_and_uris_to_others()
         ({}, False),
         ({"artifacts": {"data": dataset("/data/d")}}, False),
         ({"artifacts": {"data": dataset("s3://b/d")}}, True),
+        ({"artifacts": {"data": dataset("https://host/d")}}, False),
+        ({"artifacts": {"data": dataset("")}}, False),
         ({"artifacts": {"data": dataset("s3://b/d", metadata={"_kfp_workspace": True})}}, False),
         ({"container": {**COMMAND, "command": ["python", "-c", "model.custom_path = '/tmp/x'"]}}, True),
     ],

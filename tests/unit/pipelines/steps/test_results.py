@@ -127,6 +127,9 @@ def test_what_a_step_tells_of_an_artifact() -> None:
     assert found.type.schema_title == "system.Model"
     assert found.metadata == {"accuracy": 1, "at": "NaN"}
     assert artifact({}).metadata == {"framework": "none"}
+    text = b'{"artifacts": {"model": {"artifacts": [{"metadata": {"a": 1e999, "b": [-1e999, -Infinity]}}]}}}'
+    (ref,) = OneTask(makes={"model": MODEL}).outputs(told=text).artifacts["model"]
+    assert ref.metadata == {"a": "Infinity", "b": ["-Infinity", "-Infinity"]}
 
 
 @pytest.mark.parametrize(
