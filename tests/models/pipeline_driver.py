@@ -19,13 +19,15 @@ from beamhall.kernel.errors import NotFound
 from beamhall.kernel.kinds import POD, Kind
 from beamhall.kernel.objects import Key, Object, annotations_of, metadata_of, name_of
 from beamhall.pipelines.driver.driver import PipelineDriver
+from beamhall.pipelines.driver.files import RootOf
 from beamhall.pipelines.driver.records import moment_of
 from beamhall.pipelines.driver.settings import DriverSettings
+from beamhall.pipelines.roots import Root
 from beamhall.pipelines.signals import Signals
 from beamhall.pipelines.specifications import Specifications
+from beamhall.storage import Storage
 from tests.api_server import RealClock
 from tests.models.cluster import ModelCluster
-from tests.models.local_files import LocalFiles
 
 PATH, ROOT = "pipelines.beamhall.io/path", "pipelines.beamhall.io/root"
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
@@ -75,6 +77,13 @@ class Cluster(ModelCluster):
         yield lines()
 
 
+_STORAGE = Storage()
+
+
+async def _root_of(_: str) -> Root:
+    return Root("", _STORAGE)
+
+
 @dataclass
 class World:
     """A service without a service: the driver may be ended and made anew at any time.
@@ -94,6 +103,7 @@ class World:
     namespace: str = "lab"
     specifications: Specifications | None = None
     tasks_of: dict[str, Task] = field(default_factory=dict)
+    root_of: RootOf = _root_of
     begun: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
@@ -112,7 +122,7 @@ class World:
         """Have runs carried while the context is open; leaving it is as a crash of the service."""
         self.signals = Signals()
         driver = PipelineDriver(
-            self.history, self.client or self.cluster, LocalFiles(), RealClock(), self.signals,
+            self.history, self.client or self.cluster, self.root_of, RealClock(), self.signals,
             replace(self.settings, **settings),
         )  # fmt: skip
         if self.specifications is not None:

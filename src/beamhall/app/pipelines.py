@@ -23,6 +23,7 @@ from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.driver.driver import PipelineDriver
 from beamhall.pipelines.driver.settings import DEFAULT_STEPS_AT_ONCE, DriverSettings
+from beamhall.pipelines.roots import Roots
 from beamhall.pipelines.schedules.loop import Schedules
 from beamhall.pipelines.signals import Signals
 from beamhall.pipelines.specifications import Specifications
@@ -48,10 +49,10 @@ class Pipelines:
         self._signals = signals
         artifacts = settings.data / ARTIFACTS
         roots = [artifacts, *(Path(each) for each in settings.artifact_roots.split(":") if each)]
-        self._storage = Storage(local_roots=roots)
+        namespaces = Roots(cluster.client, Storage(local_roots=roots), clock)
 
-        async def storage_of(_: str) -> Storage:
-            return self._storage
+        async def storage_of(namespace: str) -> Storage:
+            return (await namespaces.of(namespace)).storage
 
         access = Access(
             history, clock, authorize, cluster.client, signals, storage_of,
@@ -62,7 +63,7 @@ class Pipelines:
         self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, at_full_paths(kfp_application(access, specifications)))
         self._schedules = Schedules(history, clock, signals, settings.time_zone)
         self._driver = PipelineDriver(
-            history, cluster.client, self._storage, clock, signals, _driver_settings(settings)
+            history, cluster.client, namespaces.of, clock, signals, _driver_settings(settings)
         )
         self._driver.specifications = specifications
 

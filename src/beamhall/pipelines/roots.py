@@ -30,7 +30,7 @@ class Root:
     """Where files of a namespace's runs go.
 
     Attributes:
-        uri: Below which runs keep their files that name no root themselves.
+        uri: Below which runs keep their files that name no root themselves; empty: where the service says.
         storage: Reads and writes them, with what the namespace may use.
         env: Variables by which the launcher in a Pod does the same, as a container's ``env``.
     """
@@ -38,10 +38,6 @@ class Root:
     uri: str
     storage: Storage
     env: Sequence[Object] = field(default=())
-
-    def of_run(self, asked: str, specified: str = "") -> str:
-        """Give the root of a run: what it says itself, what its pipeline says, or that of the namespace."""
-        return (asked or specified or self.uri).rstrip("/") or "/"
 
 
 class Roots:
@@ -51,14 +47,12 @@ class Roots:
         client: Where ConfigMaps and Secrets are.
         storage: What the service itself uses; its threads are shared.
         clock: Says how old what was read is.
-        uri: The service's own root.
     """
 
-    def __init__(self, client: Client, storage: Storage, clock: Clock, uri: str) -> None:
+    def __init__(self, client: Client, storage: Storage, clock: Clock) -> None:
         self._client = client
         self._storage = storage
         self._clock = clock
-        self._uri = uri
         self._read: dict[str, tuple[float, Root]] = {}
 
     async def of(self, namespace: str) -> Root:
@@ -82,16 +76,17 @@ class Roots:
         try:
             found = await self._client.get(CONFIG_MAP, CONFIG_NAME, namespace)
         except NotFound:
-            return Root(self._uri, self._storage)
+            return Root("", self._storage)
         data: Mapping[str, str] = found.get("data") or {}
         where = f"ConfigMap {CONFIG_NAME} in namespace {namespace}"
+        uri = (data.get("defaultPipelineRoot") or "").rstrip("/")
         providers = providers_of(data.get("providers") or "", where)
         if not providers:
-            return Root(data.get("defaultPipelineRoot") or self._uri, self._storage)
+            return Root(uri, self._storage)
         secrets = Secrets(self._client, namespace)
         options = [await secrets.filled(provider) for provider in providers]
         storage = Storage(options, shared=self._storage)
-        return Root(data.get("defaultPipelineRoot") or self._uri, storage, env_of(providers, namespace))
+        return Root(uri, storage, env_of(providers, namespace))
 
 
 def env_of(providers: Sequence[Provider], namespace: str) -> Sequence[Object]:

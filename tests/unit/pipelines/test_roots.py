@@ -16,7 +16,7 @@ from beamhall.kernel.errors import BadRequest, Forbidden
 from beamhall.kernel.kinds import CONFIG_MAP, NAMESPACE, SECRET
 from beamhall.launcher.orders import orders_of
 from beamhall.pipelines.providers import Provider, providers_of
-from beamhall.pipelines.roots import Root, Roots
+from beamhall.pipelines.roots import Roots
 from beamhall.storage import Storage, StoreOptions
 from tests.api_server import ADMIN
 from tests.models.virtual_time import ManualClock
@@ -38,7 +38,7 @@ class Site:
     def __init__(self, client: LocalClient, storage: Storage) -> None:
         self.client = client
         self.clock = ManualClock()
-        self.roots = Roots(client, storage, self.clock, "/data/artifacts")
+        self.roots = Roots(client, storage, self.clock)
 
     async def configure(self, namespace: str = "default", **data: str) -> None:
         found = {"metadata": {"name": "kfp-launcher", "namespace": namespace}, "data": data}
@@ -69,22 +69,19 @@ def server_of(s3: S3Server, credentials: str) -> str:
 
 async def test_a_namespace_that_says_nothing_has_the_root_of_the_service(site: Site) -> None:
     root = await site.roots.of("default")
-    assert (root.uri, root.env) == ("/data/artifacts", ())
-    assert root.of_run("") == "/data/artifacts"
-    assert root.of_run("", "s3://spec/root/") == "s3://spec/root"
-    assert root.of_run("s3://run", "s3://spec") == "s3://run"
+    assert (root.uri, root.env) == ("", ())
 
 
 async def test_the_config_map_says_where_files_go(site: Site) -> None:
-    await site.configure(defaultPipelineRoot="s3://lab/root", providers="")
-    assert (await site.roots.of("default")).of_run("") == "s3://lab/root"
-    assert (await site.roots.of("other")).of_run("") == "/data/artifacts"
+    await site.configure(defaultPipelineRoot="s3://lab/root/", providers="")
+    assert (await site.roots.of("default")).uri == "s3://lab/root"
+    assert (await site.roots.of("other")).uri == ""
 
 
 async def test_what_was_read_is_used_for_some_seconds(site: Site) -> None:
     await site.roots.of("default")
     await site.configure(defaultPipelineRoot="s3://lab/root")
-    assert (await site.roots.of("default")).uri == "/data/artifacts"
+    assert (await site.roots.of("default")).uri == ""
     site.clock.elapsed_s += 11
     assert (await site.roots.of("default")).uri == "s3://lab/root"
 
@@ -197,7 +194,6 @@ def test_what_is_wrong_is_said(text: str, words: str) -> None:
 def test_nothing_says_nothing() -> None:
     for text in ("", "{}", "s3: null", "s3: {}"):
         assert list(providers_of(text, "here")) == []
-    assert Root("/", Storage()).of_run("") == "/"
 
 
 async def test_minio_needs_an_address(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from beamhall.kernel.kinds import PERSISTENT_VOLUME_CLAIM, POD
 from beamhall.kernel.objects import Object, labels_of, uid_of
 from beamhall.pipelines.driver.claims import ensure_workspace, make_claim
 from beamhall.pipelines.driver.ends import PodEnd, end_of, obstacle_of
+from beamhall.pipelines.driver.files import Files
 from beamhall.pipelines.driver.importing import imported
 from beamhall.pipelines.driver.logs import last_lines
 from beamhall.pipelines.driver.patience import patiently
@@ -175,11 +176,12 @@ class Attempt:
             return
 
     async def _results(self, step: Step) -> Mapping[str, bytes | None]:
-        return {uri: await self._result(uri) for uri in step.result_files}
+        files = await self._tools.files(self._facts.namespace) if step.result_files else None
+        return {uri: await self._result(files, uri) for uri in step.result_files if files}
 
-    async def _result(self, uri: str) -> bytes | None:
+    async def _result(self, files: Files, uri: str) -> bytes | None:
         try:
-            return await patiently(lambda: self._tools.files.read(uri, MAX_RESULT_BYTES), attempts=5)
+            return await patiently(lambda: files.read(uri, MAX_RESULT_BYTES), attempts=5)
         except NotFound:
             return None
 

@@ -1,7 +1,14 @@
 """How a run begins to be carried: its engine is made anew, or of its rows. Read on in ``carrier``."""
 
+from collections.abc import Sequence
+
+import msgspec
+
+from beamhall.history.queries import Where
 from beamhall.history.records import Run
+from beamhall.kernel.objects import Object
 from beamhall.pipelines.driver.carrier import Carrier
+from beamhall.pipelines.driver.files import Root
 from beamhall.pipelines.driver.ledger import TERMINATED, Ledger
 from beamhall.pipelines.driver.loading import Loaded
 from beamhall.pipelines.driver.records import SECOND, row_of, time_of
@@ -15,8 +22,21 @@ from beamhall.pipelines.steps.facts import RunFacts
 from beamhall.pipelines.steps.step import Steps
 
 
-def facts_of(run: Run, pipeline: Pipeline, settings: DriverSettings) -> RunFacts:
-    """Give what the steps of a run are made of."""
+async def rooted(tools: Tools, run: Run, pipeline: Pipeline) -> tuple[Run, Root]:
+    """Give a run with its root, and that of its namespace. What the namespace says is kept: it counts until the end.
+
+    Raises:
+        ApiError: What the namespace says cannot be read, or the root not be kept.
+    """
+    root = await tools.root_of(run.namespace)
+    if not root.uri or run.pipeline_root or pipeline.spec.default_pipeline_root:
+        return run, root
+    await tools.history.write(lambda tx: tx.change(Run, Where("id", "=", run.id), pipeline_root=root.uri))
+    return msgspec.structs.replace(run, pipeline_root=root.uri), root
+
+
+def facts_of(run: Run, pipeline: Pipeline, settings: DriverSettings, env: Sequence[Object]) -> RunFacts:
+    """Give what the steps of a run are made of; ``env`` is the launcher's."""
     root = run.pipeline_root or pipeline.spec.default_pipeline_root or settings.pipeline_root
     return RunFacts(
         namespace=run.namespace,
@@ -29,6 +49,7 @@ def facts_of(run: Run, pipeline: Pipeline, settings: DriverSettings) -> RunFacts
         service_account=run.service_account,
         caching=settings.caching,
         launcher=tuple(settings.launcher),
+        launcher_env=env,
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from beamhall.history.records import Task
 from beamhall.kernel.errors import ApiError
-from beamhall.pipelines.driver.files import Files
+from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.values import Outputs
 
 _WITHOUT_FILES = frozenset(("system.Metrics", "system.ClassificationMetrics", "system.SlicedClassificationMetrics"))
@@ -22,9 +22,10 @@ def outputs_of(task: Task) -> Outputs | None:
         return None
 
 
-async def is_there(files: Files, outputs: Outputs) -> bool:
+async def is_there(tools: Tools, namespace: str, outputs: Outputs) -> bool:
     """Tell whether all artifacts exist. What cannot be found out now counts as missing: the task can run anew."""
     try:
+        files = await tools.files(namespace)
         for refs in outputs.artifacts.values():
             for ref in refs:
                 if ref.uri and ref.type.title not in _WITHOUT_FILES and not await files.exists(ref.uri):

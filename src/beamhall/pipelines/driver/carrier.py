@@ -315,7 +315,7 @@ class Carrier:
     async def _reuse(self, live: Live, found: Task) -> None:
         """Take the outputs of an earlier task, if all that they name is still there."""
         outputs = outputs_of(found)
-        if outputs is not None and await is_there(self._tools.files, outputs):
+        if outputs is not None and await is_there(self._tools, self._steps.facts.namespace, outputs):
             self._put(Reused(live.task.path, outputs))
         else:
             self._go_on(live)

@@ -12,10 +12,10 @@ from beamhall.history.history import History
 from beamhall.history.records import Run
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import ApiError, ServiceUnavailable, UserError
-from beamhall.pipelines.driver.beginning import begun, facts_of
+from beamhall.pipelines.driver.beginning import begun, facts_of, rooted
 from beamhall.pipelines.driver.carrier import DEFECTS, Carrier, RunGone
 from beamhall.pipelines.driver.claims import clear_workspace
-from beamhall.pipelines.driver.files import Files
+from beamhall.pipelines.driver.files import RootOf
 from beamhall.pipelines.driver.janitor import Janitor
 from beamhall.pipelines.driver.ledger import TERMINATED, Ledger
 from beamhall.pipelines.driver.loading import RETRY, TERMINATE, failed, loaded, retried, wanting
@@ -42,7 +42,7 @@ class PipelineDriver:
     Args:
         history: Where runs are.
         client: Where their Pods go.
-        files: Where their files are.
+        root_of: Where the files of a namespace's runs are.
         clock: The time.
         signals: Rings when a run wants attention.
         settings: What can be chosen.
@@ -56,15 +56,15 @@ class PipelineDriver:
         self,
         history: History,
         client: Client,
-        files: Files,
+        root_of: RootOf,
         clock: Clock,
         signals: Signals,
         settings: DriverSettings,
     ) -> None:
         self.specifications = Specifications()
         self._tools = Tools(
-            history, client, files, clock, signals, settings, Pods(client), Slots(settings.steps_at_once),
-            Janitor(client, files, settings),
+            history, client, root_of, clock, signals, settings, Pods(client), Slots(settings.steps_at_once),
+            Janitor(client, root_of, settings),
         )  # fmt: skip
         self._carriers: dict[str, Carrier] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -191,7 +191,8 @@ class PipelineDriver:
                 raise RunGone(run_id)
             run = found.run
         is_canceling = run.asked == TERMINATE or run.state == State.CANCELING
-        facts = facts_of(run, pipeline, tools.settings)
+        run, root = await rooted(tools, run, pipeline)
+        facts = facts_of(run, pipeline, tools.settings, root.env)
         ledger = Ledger(found, tools.now)
         if is_canceling:
             ledger.begin_canceling(run.error or TERMINATED)

@@ -14,7 +14,7 @@ import msgspec
 from beamhall.client.protocol import Client
 from beamhall.kernel.errors import ApiError, BadRequest, NotFound
 from beamhall.kernel.kinds import POD
-from beamhall.pipelines.driver.files import Files
+from beamhall.pipelines.driver.files import RootOf
 from beamhall.pipelines.driver.logs import keep_log
 from beamhall.pipelines.driver.patience import patiently
 from beamhall.pipelines.driver.settings import DriverSettings
@@ -48,13 +48,13 @@ class Janitor:
 
     Args:
         client: Where Pods are.
-        files: Where logs are kept.
+        root_of: Where logs of a namespace's steps are kept.
         settings: How long and how many failed Pods stay.
     """
 
-    def __init__(self, client: Client, files: Files, settings: DriverSettings) -> None:
+    def __init__(self, client: Client, root_of: RootOf, settings: DriverSettings) -> None:
         self._client = client
-        self._files = files
+        self._root_of = root_of
         self._settings = settings
         self._logged: deque[Over] = deque()
         self._kept: deque[tuple[float, Over]] = deque()
@@ -100,8 +100,9 @@ class Janitor:
 
     async def _keep_log(self, over: Over) -> None:
         try:
+            files = (await self._root_of(over.namespace)).storage
             await patiently(
-                lambda: keep_log(self._client, self._files, over.namespace, over.name, over.root), attempts=_ATTEMPTS
+                lambda: keep_log(self._client, files, over.namespace, over.name, over.root), attempts=_ATTEMPTS
             )
         except (NotFound, BadRequest):
             return  # the Pod is gone, or its container never ran

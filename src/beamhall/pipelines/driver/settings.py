@@ -34,7 +34,7 @@ class DriverSettings:
     loop_window: int = 256
     steps_at_once: int = DEFAULT_STEPS_AT_ONCE
     runs_at_once: int = 256
-    launcher: Sequence[str] = ()
+    launcher: Sequence[str] = ("beamhall-launcher",)
     poll_s: float = 5.0
     sweep_s: float = 60.0
     failed_pods_kept_s: float = 3600.0

@@ -6,7 +6,7 @@ from beamhall.client.protocol import Client
 from beamhall.history.history import History
 from beamhall.history.records import Moment
 from beamhall.kernel.clock import Clock
-from beamhall.pipelines.driver.files import Files
+from beamhall.pipelines.driver.files import Files, RootOf
 from beamhall.pipelines.driver.janitor import Janitor
 from beamhall.pipelines.driver.pods import Pods
 from beamhall.pipelines.driver.records import moment_of
@@ -22,7 +22,7 @@ class Tools:
     Attributes:
         history: The facts.
         client: Where Pods are.
-        files: Where the files of steps are.
+        root_of: Where the files of a namespace's steps are.
         clock: The time.
         signals: Tells followers what is new.
         settings: What can be chosen.
@@ -33,13 +33,17 @@ class Tools:
 
     history: History
     client: Client
-    files: Files
+    root_of: RootOf
     clock: Clock
     signals: Signals
     settings: DriverSettings
     pods: Pods
     slots: Slots
     janitor: Janitor
+
+    async def files(self, namespace: str) -> Files:
+        """Give what reads and writes a namespace's files. Raises ``ApiError``."""
+        return (await self.root_of(namespace)).storage
 
     def now(self) -> Moment:
         """Give the time as the history has it."""
