@@ -61,7 +61,7 @@ class KfpApi:
                 return
 
     def named(self, path: str, key: str, identity: str, what: str) -> Message:
-        """Find a resource by its id, the beginning of its id, or its display name; of several the newest.
+        """Find a resource by its id or name, or the beginning of one of them; of several the newest.
 
         Raises:
             ClickException: There is none.
@@ -72,7 +72,8 @@ class KfpApi:
             if identity in (each[id_field], each.get("display_name")):
                 return each
         begun = [each for each in newest if len(identity) >= 4 and each[id_field].startswith(identity)]
-        if len(begun) == 1:
+        begun = begun or [each for each in newest if str(each.get("display_name")).startswith(f"{identity} ")]
+        if begun:
             return begun[0]
         answer = self.http.get(f"{BASE}{path}/{quote(identity, safe='')}")
         if answer.status_code == 404:

@@ -20,7 +20,8 @@ def _found(api: KfpApi, identity: str) -> Message:
 def command() -> None:
     """List runs of pipelines, show one as a tree, read logs, stop, retry and delete.
 
-    A RUN is named by its id, the first characters of its id, or its name (of several the newest).
+    A RUN is named by its id, the first characters of its id, its name or the first words of it; of several the newest
+    is meant.
     """
 
 
