@@ -18,6 +18,7 @@ from beamhall.catalog.entries import Environment
 from beamhall.catalog.errors import EnvironmentFailed
 from beamhall.catalog.installer import Outcome, explain, progress_of, run_uv, uv_environment
 from beamhall.catalog.installs import Install, uv_index_arguments
+from beamhall.catalog.kfp_sdk import bridge_old_name, stand_in
 from beamhall.catalog.pip_settings import has_local_wheel, uv_arguments
 
 _REQUIREMENTS = "requirements.txt"
@@ -91,8 +92,23 @@ class Filling:
                 await self._resolve(install, file, sources)
             is_last = i == len(self.environment.installs) - 1
             await self._install(file, ["--no-deps", *sources], install.requirements, is_last=is_last)
+        await asyncio.to_thread(bridge_old_name, self.prefix)
 
     async def _resolve(self, install: Install, file: Path, sources: Sequence[str]) -> None:
+        """Write down what an install comes to; where the SDK that it names cannot be had, with a newer one."""
+        try:
+            await self._resolve_as_it_is(install, file, sources)
+        except EnvironmentFailed as failure:
+            instead = stand_in(install)
+            if instead is None:
+                raise
+            self.say(f"{failure.requirement or 'the SDK'} cannot be had; a newer kfp stands in for it")
+            try:
+                await self._resolve_as_it_is(instead, file, sources)
+            except EnvironmentFailed:
+                raise failure from None
+
+    async def _resolve_as_it_is(self, install: Install, file: Path, sources: Sequence[str]) -> None:
         """Write down what an install comes to. Versions that are there already are kept where they meet it."""
         wanted = self.prefix / "wanted.txt"
         draft = self.prefix / "resolved.txt"

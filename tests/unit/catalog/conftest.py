@@ -4,18 +4,20 @@ import base64
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 
-def make_wheel(directory: Path, name: str, version: str = "1.0", requires: str = "") -> Path:
-    """Make a wheel with one module that knows its version. Source: PyPA's binary distribution format."""
+def make_wheel(
+    directory: Path, name: str, version: str = "1.0", requires: str = "", modules: Mapping[str, str] | None = None
+) -> Path:
+    """Make a wheel with one module that knows its version, or others. Source: PyPA's binary distribution format."""
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     files = {
-        f"{name}.py": f"version = {version!r}\n",
+        **(modules or {f"{name}.py": f"version = {version!r}\n"}),
         f"{info}/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }

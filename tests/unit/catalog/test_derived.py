@@ -94,6 +94,34 @@ async def test_what_cannot_be_had_is_named_and_nothing_is_left(preparation: Prep
     assert versions(await preparation.make(wrong, say), "missing") == ["3"]
 
 
+SDK = {
+    "kfp/__init__.py": "",
+    "kfp/dsl/__init__.py": "",
+    "kfp/dsl/executor_main.py": "def executor_main():\n    print('components are run')\n",
+    "kfp/components/__init__.py": "",
+}
+
+
+async def test_a_newer_sdk_stands_in_for_one_that_cannot_be_had(preparation: Preparation, wheels: Wheels) -> None:
+    """It is found by the name that the program had before 2.0 too."""
+    wheels("kfp", "2.9.0", modules=SDK)
+    said: list[str] = []
+    old = derived(BASE, [Install(("kfp==2.0.0-beta.9", "grand"))])
+    prefix = await preparation.make(old, said.append)
+    assert "kfp==2.0.0-beta.9 cannot be had; a newer kfp stands in for it" in said
+    assert versions(prefix, "grand") == ["1.0"]
+    command = [str(prefix / "bin" / "python"), "-m", "kfp.components.executor_main"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "components are run\n"
+    for wanted in ("kfp==3.0.0", "kfp>=2.10", "kfp-server-api==2.0.0"):
+        with pytest.raises(EnvironmentFailed):
+            await preparation.make(derived(BASE, [Install((wanted,), is_alone=True)]), say)
+
+
+async def test_the_failure_is_that_of_what_was_asked_for(preparation: Preparation) -> None:
+    with pytest.raises(EnvironmentFailed, match=r"at requirement 'kfp==2\.14\.0'"):
+        await preparation.make(derived(BASE, [Install(("kfp==2.14.0",), is_alone=True)]), say)
+
+
 async def test_many_who_ask_get_one(preparation: Preparation) -> None:
     lines: list[str] = []
     same = [derived(BASE, [Install(r)]) for r in (("grand", "odd"), ("odd", "Grand"))]
