@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from beamhall.pipelines.engine.values import ArtifactRef
 from beamhall.pipelines.spec.executors import ArtifactType
 from beamhall.pipelines.spec.ir import Definitions
-from beamhall.pipelines.spec.placeholders import local_path
+from beamhall.pipelines.spec.placeholders import has_placeholders, local_path
 from beamhall.pipelines.spec.sources import Json
 from beamhall.pipelines.steps.layout import OUTPUT_FILE, PARAMETERS, artifact_part, part_of
 
@@ -52,9 +52,10 @@ class OutputShape:
 
     Attributes:
         parameters: Part of the path of each parameter's file, by name.
+        has_placeholders: Whether metadata of artifacts may hold some, as older SDKs wrote it.
     """
 
-    __slots__ = ("_artifacts", "parameters")
+    __slots__ = ("_artifacts", "has_placeholders", "parameters")
 
     def __init__(self, definitions: Definitions) -> None:
         self.parameters: Mapping[str, str] = {name: f"/{PARAMETERS}/{part_of(name)}" for name in definitions.parameters}
@@ -62,6 +63,7 @@ class OutputShape:
             (name, f"/{artifact_part(name)}", type_json(spec.artifact_type), spec.metadata)
             for name, spec in definitions.artifacts.items()
         ]
+        self.has_placeholders = any(has_placeholders(spec.metadata) for spec in definitions.artifacts.values())
 
     def json(self, root: str) -> dict[str, Json]:
         """Give the outputs of a step whose directory has this URI."""

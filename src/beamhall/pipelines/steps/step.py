@@ -10,6 +10,7 @@ Source: kubeflow/pipelines ``backend/src/v2/driver/container.go``; reference "KF
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from beamhall.history.records import task_id
 from beamhall.pipelines.engine.decisions import Start
 from beamhall.pipelines.engine.values import Outputs
 from beamhall.pipelines.spec.placeholders import Context, fill_value, local_path
@@ -20,7 +21,7 @@ from beamhall.pipelines.steps.facts import RunFacts
 from beamhall.pipelines.steps.fingerprints import Fingerprints
 from beamhall.pipelines.steps.importing import import_of
 from beamhall.pipelines.steps.layout import PARAMETERS
-from beamhall.pipelines.steps.naming import digest_of, pod_name
+from beamhall.pipelines.steps.naming import pod_name
 from beamhall.pipelines.steps.platform.applying import apply_platform
 from beamhall.pipelines.steps.platform.draft import Draft
 from beamhall.pipelines.steps.pods import add_workspace, begin_container, finish_container, pod_of
@@ -92,10 +93,12 @@ class _Making:
         self.attempt = attempt
         self.template = steps.template_of(start)
         self.root = self.facts.root_of(start.path, attempt)
-        uuid = digest_of(self.facts.run_id, start.path)
+        uuid = task_id(self.facts.run_id, start.path)
         self.job = {**steps.job, "pipeline_task_name": self.template.name, "pipeline_task_uuid": uuid}
         self.outputs = self.template.outputs.json(self.root)
         self.parameters = self._parameters()
+        if self.template.outputs.has_placeholders:
+            self.outputs["artifacts"] = fill_value(self.outputs["artifacts"], self._context(self.parameters))
 
     def _parameters(self) -> Mapping[str, Json]:
         """Give all parameters that placeholders may name; constants may hold fields of the job and of artifacts."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from beamhall.history.records import task_id
 from beamhall.pipelines.steps.values import BadStep
 from tests.unit.pipelines.steps.starts import DATASET, OneTask, dataset, problems_of
 
@@ -61,6 +62,17 @@ def test_the_executor_input_of_a_lightweight_component() -> None:
     assert step.root == ROOT
     assert step.result_files == (f"{ROOT}/executor_output.json", f"{ROOT}/parameters/Output")
     assert step.directories == (f"{ROOT}/parameters",)
+
+
+def test_metadata_of_older_sdks_comes_from_inputs() -> None:
+    one = OneTask(
+        inputs={"n": "NUMBER_INTEGER"},
+        given={"n": 3.0},
+        makes={"m": {**DATASET, "customProperties": {"rows": {"runtimeParameter": "n"}}}},
+    )
+    (told,) = one.step().executor_input["outputs"]["artifacts"]["m"]["artifacts"]
+    assert told["metadata"] == {"rows": "3"}
+    assert one.outputs().artifacts["m"][0].metadata == {"rows": "3"}
 
 
 def test_a_list_of_no_artifacts_is_absent() -> None:
@@ -151,7 +163,7 @@ def test_a_constant_may_name_the_job_and_a_value_may_not() -> None:
     )
     values = one.step().executor_input["inputs"]["parameterValues"]
     assert "{{" not in values["a"]
-    assert values["a"].endswith("/8c1d9f1e-33aa-4f34-9a2c-9d7be7f00c11")
+    assert values["a"] == f"{task_id(one.facts.run_id, '/train')}/8c1d9f1e-33aa-4f34-9a2c-9d7be7f00c11"
     assert values["b"] == "/data/d: {{$.pipeline_job_name}}{{$}}"
     assert values["c"] == {"at": "2026-11-25T12:30:45Z", "of": [one.facts.resource_name]}
     assert "evil" not in values
