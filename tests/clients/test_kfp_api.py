@@ -1,6 +1,6 @@
 """The KFP API as Kubeflow's own clients use it: ``kfp.Client``, the ``kfp`` command and ``PipelinesClient``.
 
-What becomes of runs is told elsewhere: these steps have an image that there is none of, so that nothing is run.
+Most steps have an image that there is none of, so that nothing is run; what becomes of runs is told elsewhere.
 """
 
 import datetime
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.service import ServiceProcess
+from tests.service import ServiceProcess, wait_for
 
 kfp = pytest.importorskip("kfp")
 
@@ -46,6 +46,21 @@ def _hello(text: str = "hello", count: int = 1):
 
 
 hello = dsl.pipeline(name="hello")(_hello)
+
+
+def _run(script: str):
+    return dsl.ContainerSpec(image="python:3.11", command=["sh", "-c"], args=[script])
+
+
+run = dsl.container_component(_run)
+
+
+def _two_steps(script: str):
+    first = run(script="echo first")
+    run(script=script).after(first)
+
+
+two_steps = dsl.pipeline(name="two-steps")(_two_steps)
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +256,37 @@ def test_what_is_done_to_a_run(client: Any, package: str, name: str) -> None:
     assert refused(lambda: client.runs.run_service_retry_run(key))[0] == 404
 
 
+def test_a_failed_run_is_tried_again_and_a_long_one_is_ended(client: Any, name: str, tmp_path: Path) -> None:
+    def start(script: str) -> str:
+        arguments = {"script": script}
+        made = client.create_run_from_pipeline_func(two_steps, arguments, run_name=name, enable_caching=False)
+        return str(made.run_id)
+
+    def ended(key: str) -> Any:
+        found = client.wait_for_run_completion(key, timeout=100, sleep_duration=0.2)
+        details = found.run_details.task_details
+        assert sorted(each.display_name for each in details) == ["root", "run", "run-2"]
+        return found, {each.display_name: each for each in details}
+
+    marker = tmp_path / "marker"
+    key = start(f"test -e {marker}")
+    failed, tasks = ended(key)
+    assert (failed.state, tasks["run"].state, tasks["run-2"].state) == ("FAILED", "SUCCEEDED", "FAILED")
+    assert "run-2" in failed.error.message
+    assert tasks["run"].parent_task_id == tasks["root"].task_id
+    marker.touch()
+    client.runs.run_service_retry_run(key)
+    assert client.get_run(key).state != "FAILED"
+    again, tasks_again = ended(key)
+    assert (again.state, again.error) == ("SUCCEEDED", None)
+    assert tasks_again["run"].pod_name == tasks["run"].pod_name  # what succeeded was kept
+    assert tasks_again["run-2"].pod_name != tasks["run-2"].pod_name
+    key = start("sleep 300")
+    wait_for("the first step", lambda: client.get_run(key).state == "RUNNING")
+    client.terminate_run(key)
+    assert ended(key)[0].state == "FAILED"  # what clients of 2.17 take for an end
+
+
 def test_recurring_runs(client: Any, package: str, name: str) -> None:
     experiment = client.create_experiment(name)
     made = client.create_recurring_run(
@@ -320,7 +366,7 @@ def test_the_client_of_names(pipelines: PipelinesClient, package: str, name: str
     assert pipelines.get_run(runs[1].run_id).display_name == "named"
     found = pipelines.list_runs(pipeline=name, experiment=name).runs
     assert [each.run_id for each in found] == [runs[0].run_id]
-    assert not pipelines.list_runs(status="succeeded").runs
+    assert not pipelines.list_runs(status="succeeded", experiment=name).runs
     with pytest.raises(ValueError, match="multiple versions"):
         pipelines.delete_pipeline(name)
     pipelines.delete_pipeline(name, version="second")
@@ -331,7 +377,7 @@ def test_the_client_of_names(pipelines: PipelinesClient, package: str, name: str
 
 
 def test_the_command(served: ServiceProcess, package: str, name: str) -> None:
-    def run(*args: str) -> Any:
+    def kfp_prints(*args: str) -> Any:
         kfp_command = str(Path(sys.executable).with_name("kfp"))
         command = [kfp_command, "--endpoint", served.url, "--existing-token", served.token, "--output", "json", *args]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
@@ -339,15 +385,13 @@ def test_the_command(served: ServiceProcess, package: str, name: str) -> None:
         begin = next((at for at, letter in enumerate(done.stdout) if letter in "{["), None)
         return None if begin is None else json.JSONDecoder().raw_decode(done.stdout, begin)[0]
 
-    pipeline = run("pipeline", "create", "-p", name, package)["pipeline_id"]
-    version = run("pipeline", "create-version", "-p", pipeline, "-v", "second", package)["pipeline_version_id"]
-    assert run("pipeline", "get-version", pipeline, version)["display_name"] == "second"
-    assert {each["display_name"] for each in run("pipeline", "list-versions", pipeline)} == {name, "second"}
-    made = run("run", "create", "-e", name, "-r", name, "-p", pipeline, "-v", version, "text=hi")
+    pipeline = kfp_prints("pipeline", "create", "-p", name, package)["pipeline_id"]
+    version = kfp_prints("pipeline", "create-version", "-p", pipeline, "-v", "second", package)["pipeline_version_id"]
+    assert {each["display_name"] for each in kfp_prints("pipeline", "list-versions", pipeline)} == {name, "second"}
+    made = kfp_prints("run", "create", "-e", name, "-r", name, "-p", pipeline, "-v", version, "text=hi")
     assert (made["display_name"], made["runtime_config"]["parameters"]) == (name, {"text": "hi"})
     key = made["run_id"]
-    assert run("run", "get", key)["run_id"] == key
-    (experiment,) = run("experiment", "list", "--filter", equals("display_name", name))
-    assert [each["run_id"] for each in run("run", "list", "-e", experiment["experiment_id"])] == [key]
-    run("run", "archive", key)
-    assert run("run", "unarchive", key)["storage_state"] == "AVAILABLE"
+    assert kfp_prints("run", "get", key)["run_id"] == key
+    (experiment,) = kfp_prints("experiment", "list", "--filter", equals("display_name", name))
+    assert [each["run_id"] for each in kfp_prints("run", "list", "-e", experiment["experiment_id"])] == [key]
+    assert kfp_prints("run", "archive", key)["storage_state"] == "ARCHIVED"

@@ -99,7 +99,7 @@ def _task_message(
             "run_id": task.run_id,
             "task_id": task.id,
             "name": task.name,
-            "display_name": task.display_name or task.name,
+            "display_name": task.display_name or task.name or "root",
             "type": task.type,
             "type_attributes": _attributes(task),
             "create_time": time_text(task.created_at),

@@ -361,6 +361,7 @@ async def test_a_run_tells_of_each_task_once(api: httpx2.AsyncClient, history: H
     assert len(shown) == 4
     assert shown[root.id]["child_tasks"] == [{"task_id": step.id}, {"task_id": loop.id}]
     assert "parent_task_id" not in shown[root.id]
+    assert shown[root.id]["display_name"] == "root"
     assert shown[loop.id]["type_attributes"] == {"iteration_count": "2"}
     assert shown[first.id]["type_attributes"] == {"iteration_index": "0"}
     assert shown[first.id]["parent_task_id"] == loop.id
