@@ -15,6 +15,7 @@ from beamhall.kernel.kinds import PERSISTENT_VOLUME_CLAIM, POD
 from beamhall.kernel.objects import Object, labels_of, uid_of
 from beamhall.pipelines.driver.claims import ensure_workspace, make_claim
 from beamhall.pipelines.driver.ends import PodEnd, end_of, obstacle_of
+from beamhall.pipelines.driver.fetching import fetching_pod
 from beamhall.pipelines.driver.files import Files
 from beamhall.pipelines.driver.importing import imported
 from beamhall.pipelines.driver.logs import last_lines
@@ -105,6 +106,21 @@ class Attempt:
             await self._delete(self._step.name, self._pod)
 
     async def _run_pod(self, step: Step, pod: Object) -> Ended:
+        end, named = await self._carry_pod(step, pod)
+        if end.error:
+            state = State.CANCELED if self._is_stopped else State.FAILED
+            return self._ended(state, error=await self._told(step, end), pod=named)
+        try:
+            if step.imported is not None:
+                outputs = await imported(self._tools, self._facts.namespace, step.imported)
+            else:
+                outputs = self._steps.outputs_of(self._start, step, await self._results(step))
+        except BadOutput as error:
+            return self._ended(State.FAILED, error=await self._told(step, PodEnd(str(error))), pod=named)
+        return self._ended(State.SUCCEEDED, outputs, pod=named)
+
+    async def _carry_pod(self, step: Step, pod: Object) -> tuple[PodEnd, tuple[str, str]]:
+        """Have a Pod, and wait for its end; give how it ended, its name and its uid."""
         if step.needs_workspace:
             await ensure_workspace(self._tools.client, self._facts)
         for directory in step.directories:
@@ -116,16 +132,7 @@ class Attempt:
                 watched.see(made)
             if self._is_stopped:
                 await self._delete(step.name, made)
-            end = await self._end(step, watched)
-        named = (step.name, uid_of(made))
-        if end.error:
-            state = State.CANCELED if self._is_stopped else State.FAILED
-            return self._ended(state, error=await self._told(step, end), pod=named)
-        try:
-            outputs = self._steps.outputs_of(self._start, step, await self._results(step))
-        except BadOutput as error:
-            return self._ended(State.FAILED, error=await self._told(step, PodEnd(str(error))), pod=named)
-        return self._ended(State.SUCCEEDED, outputs, pod=named)
+            return await self._end(step, watched), (step.name, uid_of(made))
 
     async def _make(self, name: str, pod: Object) -> Object:
         """Make the Pod, or take over the one that an earlier life of the service made."""
@@ -206,6 +213,9 @@ class Attempt:
             await self._delete_claim(step.deleted_claim)
             return self._ended(State.SUCCEEDED, Outputs())
         assert step.imported is not None
+        if step.imported.workspace_path:
+            pod = fetching_pod(step, step.imported, self._facts, self._start.path, self._number)
+            return await self._run_pod(step, pod)
         return self._ended(State.SUCCEEDED, await imported(self._tools, self._facts.namespace, step.imported))
 
     async def _delete_claim(self, name: str) -> None:
