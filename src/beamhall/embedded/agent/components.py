@@ -3,18 +3,20 @@
 The KFP SDK writes steps as shell scripts: one that installs packages and goes on with the rest, and one that writes
 the component's source to a file and runs ``kfp.dsl.executor_main`` on it. Both are read here, exactly; what differs in
 anything is not recognised and runs as it is written. The launcher may come first, which fetches and stores the files of
-a step. Pure; knows neither environments nor processes. Next: ``pulling`` has the packages installed, ``launching``
-starts the rest.
+a step. What the training SDKs write is read by ``training_scripts``. Pure; knows neither environments nor processes.
+Next: ``pulling`` has the packages installed, ``launching`` starts the rest.
 
 Source: kfp 2.0 to 2.17, ``kfp/dsl/component_factory.py``; kfp 1.8, ``kfp/components/_python_op.py``.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from beamhall.catalog.installs import Install, is_requirement
+from beamhall.catalog.installs import Install
+from beamhall.embedded.agent.pip_commands import read_commands, read_install
 from beamhall.embedded.agent.sandbox import FILE, Direct
+from beamhall.embedded.agent.training_scripts import read_training_script
 
 _GO_ON = re.compile(r'\s*&&\s*"\$0"\s+"\$@"$')
 _ENSURE_PIP = re.compile(
@@ -26,17 +28,7 @@ _VENV = re.compile(
     r' --system-site-packages\n\. "\$tmp/venv/bin/activate"\s+'
 )
 _OR_FOR_USER = re.compile(r"\((?P<one>[^()|]+) \|\| (?P=one) --user\)")
-_WORD = re.compile(
-    r"""[ \t]*(?:(?P<and>&&)|'(?P<single>[^'\n]*)'|"(?P<double>[^"$`\\\n]*)"|(?P<plain>[\w@%+=:,./-]+))(?=[ \t]|$)"""
-)
-_QUIET = frozenset(("--quiet", "-q", "--no-warn-script-location", "--disable-pip-version-check", "--no-cache-dir"))
-_PIP = (
-    ("python3", "-m", "pip", "install"),
-    ("python", "-m", "pip", "install"),
-    ("pip", "install"),
-    ("pip3", "install"),
-)
-_NO_CHECK = "PIP_DISABLE_PIP_VERSION_CHECK=1"
+_SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
 _LAUNCHER = ("beamhall-launcher", "--")
 _EXECUTORS = ("kfp.dsl.executor_main", "kfp.components.executor_main")
 _PROGRAM = re.compile(
@@ -82,8 +74,12 @@ def with_interpreter(argv: Sequence[str], python: str) -> Sequence[str]:
 
 
 def _installs(argv: Sequence[str]) -> tuple[tuple[Install, ...], tuple[str, ...]]:
-    is_shell = len(argv) > 3 and argv[0] in ("sh", "/bin/sh", "bash", "/bin/bash") and argv[1] == "-c"
-    found = _script(argv[2]) if is_shell else None
+    if len(argv) < 3 or argv[0] not in _SHELLS or argv[1] != "-c":
+        return (), tuple(argv)
+    if len(argv) == 3:
+        training = read_training_script(argv[2])
+        return (training[0], (*argv[:2], training[1])) if training else ((), tuple(argv))
+    found = _script(argv[2])
     return (found, tuple(argv[3:])) if found else ((), tuple(argv))
 
 
@@ -99,74 +95,10 @@ def _script(text: str) -> tuple[Install, ...] | None:
     text = _VENV.sub(" ", text, count=1)
     if twice := _OR_FOR_USER.fullmatch(text):
         text = twice["one"]
-    commands = _commands(text)
-    installs = [_install(words) for words in commands] if commands else []
+    commands = read_commands(text)
+    installs = [read_install(words) for words in commands] if commands else []
     read = tuple(install for install in installs if install is not None)
     return read if read and len(read) == len(installs) else None
-
-
-def _commands(text: str) -> list[list[tuple[str, bool]]] | None:
-    """Split commands joined by ``&&`` into words, each with whether it was quoted; None: the shell would do more."""
-    commands: list[list[tuple[str, bool]]] = [[]]
-    at, text = 0, text.strip(" \t")
-    while at < len(text):
-        word = _WORD.match(text, at)
-        if word is None:
-            return None
-        at = word.end()
-        if word["and"]:
-            commands.append([])
-        elif word["plain"] is not None:
-            commands[-1].append((word["plain"], False))
-        else:
-            commands[-1].append((word["single"] if word["single"] is not None else word["double"], True))
-    return commands
-
-
-@dataclass(slots=True)
-class _Options:
-    requirements: list[str] = field(default_factory=list)
-    is_alone: bool = False
-    index: str = ""
-    more_indexes: list[str] = field(default_factory=list)
-    hosts: list[str] = field(default_factory=list)
-
-
-def _install(words: Sequence[tuple[str, bool]]) -> Install | None:
-    plain = [text for text, _ in words]
-    if plain[:1] == [_NO_CHECK]:
-        plain, words = plain[1:], words[1:]
-    head = next((len(pip) for pip in _PIP if tuple(plain[: len(pip)]) == pip), 0)
-    if not head or any(is_quoted for _, is_quoted in words[:head]):
-        return None
-    options, rest = _Options(), iter(plain[head:])
-    for word in rest:
-        if not _take(options, word, rest):
-            return None
-    if not options.requirements or (options.more_indexes and not options.index):
-        return None
-    indexes = (options.index, *options.more_indexes) if options.index else ()
-    return Install(tuple(options.requirements), options.is_alone, indexes, tuple(options.hosts))
-
-
-def _take(options: _Options, word: str, rest: Iterator[str]) -> bool:
-    """Take one argument of pip's. False: it is none that is known."""
-    if word in _QUIET:
-        return True
-    if word == "--no-deps":
-        options.is_alone = True
-        return True
-    if word in ("--index-url", "-i", "--extra-index-url", "--trusted-host"):
-        value = next(rest, "")
-        if word == "--trusted-host":
-            options.hosts.append(value)
-        elif word == "--extra-index-url":
-            options.more_indexes.append(value)
-        else:
-            options.index = value
-        return bool(value) and not value.startswith("-")
-    options.requirements.append(word)
-    return is_requirement(word)
 
 
 def _direct(argv: Sequence[str]) -> Direct | None:
