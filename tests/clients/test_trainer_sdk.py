@@ -1,5 +1,6 @@
 """The ``kubeflow`` SDK's ``TrainerClient`` with its Kubernetes backend, unchanged: from runtimes to delete."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,9 +9,11 @@ from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import CustomTrainer, TrainerClient
 from kubernetes import client, config
 
-from tests.service import ServiceProcess, wait_for
+from tests.environments import share_environments
+from tests.service import ServiceProcess, needs_kubectl, wait_for
 
-_WHERE: dict[str, Any] = {"group": "trainer.kubeflow.org", "version": "v1alpha1", "namespace": "lab"}
+pytestmark = [needs_kubectl, pytest.mark.xdist_group("trainer")]
+
 _TIMEOUT_S = 100
 
 
@@ -30,14 +33,22 @@ def _runtime(name: str, **job: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """Give a running service that has the namespace and the runtime ``plain``."""
+    running = ServiceProcess(tmp_path_factory.mktemp("trainer") / "data", "--stop-pods")
+    share_environments(running.data)
+    running.start()
+    running.kubectl("create", "namespace", "lab")
+    running.kubectl("apply", "-n", "lab", "-f", "-", stdin=json.dumps(_runtime("plain")))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
 def api(service: ServiceProcess) -> Iterator[Any]:
-    """Give a connection to a running service that has the namespace and the runtime ``plain``."""
+    """Give a connection to it."""
     with config.new_client_from_config(str(service.kubeconfig)) as connection:
-        namespace = client.V1Namespace(metadata=client.V1ObjectMeta(name="lab"))
-        client.CoreV1Api(connection).create_namespace(namespace)
-        objects = client.CustomObjectsApi(connection)
-        objects.create_namespaced_custom_object(**_WHERE, plural="trainingruntimes", body=_runtime("plain"))
         yield connection
 
 
@@ -54,6 +65,12 @@ def _train(word: str) -> None:
     for step in range(3):
         print(f"{word} {step} of node {os.environ['JOB_COMPLETION_INDEX']}", flush=True)
         time.sleep(0.2)
+
+
+def _count() -> None:
+    import inflection  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    print(inflection.pluralize("error"))
 
 
 def _fail() -> None:
@@ -74,12 +91,22 @@ def test_a_function_from_train_to_delete(api: Any, trainer: TrainerClient, servi
     assert list(trainer.get_job_logs(name, step="node-1")) == [f"step {step} of node 1" for step in range(3)]
     events = {(event.involved_object_kind, event.reason) for event in trainer.get_job_events(name)}
     assert {("TrainJob", "AllJobsCompleted"), ("JobSet", "AllJobsCompleted"), ("Pod", "Started")} <= events
-    assert [one.name for one in trainer.list_jobs()] == [name]
+    assert name in [one.name for one in trainer.list_jobs()]
     trainer.delete_job(name)
+    selector = f"jobset.sigs.k8s.io/jobset-name={name}"
     core = client.CoreV1Api(api)
-    wait_for("the Pods to be gone", lambda: not core.list_namespaced_pod("lab").items)
+    wait_for("the Pods to be gone", lambda: not core.list_namespaced_pod("lab", label_selector=selector).items)
     wait_for("the processes to be gone", lambda: not service.processes())
-    assert trainer.list_jobs() == []
+    assert name not in [one.name for one in trainer.list_jobs()]
+
+
+def test_packages_become_an_environment(trainer: TrainerClient) -> None:
+    name = trainer.train(
+        runtime=trainer.get_runtime("plain"),
+        trainer=CustomTrainer(func=_count, packages_to_install=["inflection==0.5.1"]),
+    )
+    trainer.wait_for_job_status(name, timeout=_TIMEOUT_S, polling_interval=1)
+    assert list(trainer.get_job_logs(name)) == ["errors"]
 
 
 def test_a_function_that_fails(trainer: TrainerClient) -> None:
@@ -116,6 +143,7 @@ def _all_reduce() -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_torch_on_two_nodes_through_gloo(trainer: TrainerClient) -> None:
     name = trainer.train(
