@@ -73,6 +73,22 @@ def _count() -> None:
     print(inflection.pluralize("error"))
 
 
+def _report() -> None:
+    from kubeflow.trainer.backends.kubernetes.utils import update_trainjob_status  # noqa: PLC0415
+
+    print(update_trainjob_status(progress_percent=40, estimated_remaining_seconds=9, metrics={"loss": 0.25}))
+
+
+def _report_for(name: str) -> None:
+    import os  # noqa: PLC0415
+
+    from kubeflow.trainer.backends.kubernetes.utils import update_trainjob_status  # noqa: PLC0415
+
+    own = os.environ["KUBEFLOW_TRAINER_SERVER_URL"]
+    os.environ["KUBEFLOW_TRAINER_SERVER_URL"] = own.rsplit("/", 2)[0] + f"/{name}/status"
+    print(update_trainjob_status(progress_percent=90))
+
+
 def _fail() -> None:
     raise SystemExit("no more data")
 
@@ -107,6 +123,28 @@ def test_packages_become_an_environment(trainer: TrainerClient) -> None:
     )
     trainer.wait_for_job_status(name, timeout=_TIMEOUT_S, polling_interval=1)
     assert list(trainer.get_job_logs(name)) == ["errors"]
+
+
+@pytest.mark.heavy
+def test_the_trainer_tells_of_its_progress_and_of_no_others(trainer: TrainerClient, api: Any) -> None:
+    def logged(function: Any, **args: Any) -> tuple[str, list[str]]:
+        packed = CustomTrainer(func=function, func_args=args or None, packages_to_install=["kubeflow>=0.5"])
+        name = trainer.train(runtime=trainer.get_runtime("plain"), trainer=packed)
+        trainer.wait_for_job_status(name, timeout=_TIMEOUT_S, polling_interval=1)
+        return name, list(trainer.get_job_logs(name))
+
+    name, said = logged(_report)
+    assert said == ["True"]
+    assert logged(_report_for, name=name)[1][-1] == "False"
+    where = ("trainer.kubeflow.org", "v1alpha1", "lab", "trainjobs", name)
+    status: Any = client.CustomObjectsApi(api).get_namespaced_custom_object(*where)
+    told = status["status"]["trainerStatus"]
+    assert told.pop("lastUpdatedTime").endswith("Z")
+    assert told == {
+        "progressPercentage": 40,
+        "estimatedRemainingSeconds": 9,
+        "metrics": [{"name": "loss", "value": "0.25"}],
+    }
 
 
 def test_a_function_that_fails(trainer: TrainerClient) -> None:

@@ -22,7 +22,7 @@ from beamhall.kernel.schema import Schema
 from beamhall.training.gangs import Gang
 from beamhall.training.jobsets.definition import job_set_definition
 from beamhall.training.jobsets.planner import plan_job_set
-from beamhall.training.trainjobs.planner import train_job_planner
+from beamhall.training.trainjobs.planner import TrainJobSettings, train_job_planner
 from tests.planning import World, said
 
 _CHILDREN = (JOB_SET, JOB, POD, SERVICE, CONFIG_MAP, POD_GROUP)
@@ -84,7 +84,7 @@ class Trainer:
 
     def __init__(self, *objects: tuple[Kind, Object], gang: Gang = "") -> None:
         self.world = World(*objects)
-        train = train_job_planner(gang).plan
+        train = train_job_planner(TrainJobSettings(gang)).plan
         self._planners = ((TRAIN_JOB, train), (JOB_SET, plan_job_set), (JOB, plan_job))
         self.settle()
 

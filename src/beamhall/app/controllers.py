@@ -20,7 +20,10 @@ def embedded_controllers(capabilities: Collection[str], own_node: str) -> list[C
         return controllers
     # One machine must not run a finished job's parameter servers for ever, and starts jobs whole or not at all.
     training = TrainingSettings(
-        gang="scheduler-plugins", terminate_after_finish_s=_GRACE_AFTER_FINISH_S, is_on_loopback=True
+        gang="scheduler-plugins",
+        terminate_after_finish_s=_GRACE_AFTER_FINISH_S,
+        is_on_loopback=True,
+        takes_reports=True,
     )
     return controllers + _controllers((job_set_planner(), *training_planners(training)))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from prometheus_client import REGISTRY, CollectorRegistry
+from starlette.types import ASGIApp
 
 from beamhall.app.certificates import ensure_certificates
 from beamhall.app.clock import SystemClock
@@ -32,6 +33,7 @@ from beamhall.embedded.api.factory import Identity
 from beamhall.gateway.access import AccessRules
 from beamhall.gateway.front import Front, below
 from beamhall.gateway.listener import Listener, bind
+from beamhall.gateway.progress import ProgressReports
 from beamhall.gateway.stories import stories_app
 
 
@@ -81,7 +83,8 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         identity = Identity(ensure_signing_key(settings.data), authority)
         cluster = await stack.enter_async_context(embedded_cluster(settings, clock, identity, access))
         pipelines = await stack.enter_async_context(pipelines_on(cluster, settings, clock))
-        apps = {"/k8s": cluster.app, "/api/stories": stories_app(cluster.story), **pipelines.apps}
+        kubernetes = ProgressReports(cluster.app, cluster.client)
+        apps: dict[str, ASGIApp] = {"/k8s": kubernetes, "/api/stories": stories_app(cluster.story), **pipelines.apps}
         rules = _rules(settings, token, cluster)
         front = Front(rules, apps, cluster.unready, _metrics(cluster), cluster.may_get)
         app = front.application()

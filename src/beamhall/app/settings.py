@@ -36,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         gpus: ``auto`` finds the machine's GPUs; a number simulates so many.
         gpu_shares: How many Pods may share one GPU.
         warm_start: Whether Python containers may start by forking a parent that has modules imported.
-        step_environments: Whether what steps of pipelines and training functions install is kept as environments, made once.
+        step_environments: Whether what pipelines' steps and training functions install becomes environments, made once.
         stop_pods: Whether stopping the service ends the Pods. If not, they run on and the next start adopts them.
         allow_host_path: Whether Pods may mount directories of the host (``hostPath``).
         cgroups: Whether limits of Pods are kept by control groups, where the machine permits that.

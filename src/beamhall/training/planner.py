@@ -65,12 +65,14 @@ class TrainingSettings:
             stay, with their logs: they are ended by a deadline of their own (and show DeadlineExceeded). None: leave
             them running, as upstream does.
         is_on_loopback: Whether Pods have addresses on the loopback network, as those of the embedded cluster do.
+        takes_reports: Whether the API server takes what trainers of TrainJobs tell of their progress.
     """
 
     gang: Gang = ""
     scheduler_name: str = ""
     terminate_after_finish_s: float | None = None
     is_on_loopback: bool = False
+    takes_reports: bool = False
 
 
 def training_planner(framework: Framework, settings: TrainingSettings) -> Planner:

@@ -17,7 +17,7 @@ from beamhall.training.frameworks.tfjob import TFJob
 from beamhall.training.frameworks.xgboostjob import XGBoostJob
 from beamhall.training.job import Framework
 from beamhall.training.planner import TrainingSettings, training_planner
-from beamhall.training.trainjobs.planner import train_job_planner
+from beamhall.training.trainjobs.planner import TrainJobSettings, train_job_planner
 from beamhall.training.trainjobs.registry import trainer_definitions, trainer_validators
 from beamhall.training.trainjobs.runtime import Look
 from beamhall.training.validation import validate
@@ -47,7 +47,10 @@ def training_planners(settings: TrainingSettings, cluster_domain: str = "") -> S
         cluster_domain: Put after ``.svc`` in the host names of TF_CONFIG; empty: nothing.
     """
     frameworks = training_frameworks(cluster_domain, is_on_loopback=settings.is_on_loopback)
-    return (*(training_planner(framework, settings) for framework in frameworks), train_job_planner(settings.gang))
+    return (
+        *(training_planner(framework, settings) for framework in frameworks),
+        train_job_planner(TrainJobSettings(settings.gang, settings.takes_reports)),
+    )
 
 
 def training_definitions() -> Sequence[Object]:

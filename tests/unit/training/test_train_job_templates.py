@@ -119,6 +119,21 @@ def test_torchtune_gets_a_recipe_and_the_runtimes_paths(n_nodes: int, processes:
     assert node["args"] == ["epochs=1"]
 
 
+def test_where_the_trainer_tells_of_its_progress() -> None:
+    job = train_job()
+    job["metadata"]["uid"] = "u"
+    jobs = ({"name": "node", "template": job_template(step="trainer")}, {"name": "other", "template": job_template()})
+    built = build_job_set(job, read_runtime(runtime(*jobs)), reports=True)
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+    assert _env(_container(built)) == {
+        "KUBEFLOW_TRAINER_SERVER_URL": "https://$(KUBERNETES_SERVICE_HOST):$(KUBERNETES_SERVICE_PORT)"
+        "/apis/trainer.kubeflow.org/v1alpha1/namespaces/ns/trainjobs/t/status",
+        "KUBEFLOW_TRAINER_SERVER_CA_CERT": f"{account}/ca.crt",
+        "KUBEFLOW_TRAINER_SERVER_TOKEN": f"{account}/token",
+    }
+    assert _env(_container(built, "other")) == {}
+
+
 def test_jax() -> None:
     found = _env(_container(_built(train_job(trainer={"numNodes": 2}), runtime(policy={"jax": {}}))))
     assert found == {

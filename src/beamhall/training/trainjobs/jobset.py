@@ -28,11 +28,17 @@ from beamhall.training.trainjobs.runtime import (
 
 _POLICIES = {**POLICIES, "mpi": apply_mpi}
 _MUTABLE_POD_FIELDS = ("nodeSelector", "tolerations", "schedulingGates")
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _MAPS = ("labels", "annotations")
 
 
-def build_job_set(train_job: ReadOnlyObject, runtime: Runtime) -> Object:
+def build_job_set(train_job: ReadOnlyObject, runtime: Runtime, *, reports: bool = False) -> Object:
     """Make the JobSet of a TrainJob.
+
+    Args:
+        train_job: The TrainJob.
+        runtime: Its runtime.
+        reports: Whether the trainer is told where to tell of its progress.
 
     Raises:
         BadRequest: A patch cannot be merged.
@@ -55,6 +61,8 @@ def build_job_set(train_job: ReadOnlyObject, runtime: Runtime) -> Object:
     for field, apply in _POLICIES.items():
         if runtime.policy.get(field) is not None:
             apply(training)
+    if reports:
+        _tell_where_to_report(training, namespace_of(train_job))
     metadata: dict[str, Any] = {"name": training.name, "namespace": namespace_of(train_job)}
     metadata |= {field: found for field in _MAPS if (found := _propagated(train_job, runtime, field))}
     metadata["ownerReferences"] = [owner_reference(TRAIN_JOB, train_job)]
@@ -135,6 +143,18 @@ def _apply_trainer(training: Training) -> None:
             job_of(job).update(parallelism=training.n_nodes, completions=training.n_nodes)
         if (node := container_of(job, NODE)) is not None:
             _change_node(node, training.trainer)
+
+
+def _tell_where_to_report(training: Training, namespace: str) -> None:
+    """Let the trainer tell of its progress: where, and by which of the files that every Pod has of its account."""
+    path = f"{TRAIN_JOB.path}/namespaces/{namespace}/trainjobs/{training.name}/status"
+    variables = [
+        value("KUBEFLOW_TRAINER_SERVER_URL", f"https://$(KUBERNETES_SERVICE_HOST):$(KUBERNETES_SERVICE_PORT){path}"),
+        value("KUBEFLOW_TRAINER_SERVER_CA_CERT", f"{_ACCOUNT}/ca.crt"),
+        value("KUBEFLOW_TRAINER_SERVER_TOKEN", f"{_ACCOUNT}/token"),
+    ]
+    for container in pod_of(training.step)["containers"] if training.step is not None else ():
+        set_variables(container, variables)
 
 
 def _change_node(node: Object, trainer: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ Source: reference "Trainer v2"; kubeflow/trainer v2.3, ``pkg/controller/trainjob
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -61,16 +62,25 @@ class CannotBuild(Exception):
     """What a TrainJob and its runtime ask for cannot be made; the message says why."""
 
 
-def train_job_planner(gang: Gang) -> Planner:
-    """Make the planner of TrainJobs, with what it must be shown.
+@dataclass(frozen=True, slots=True)
+class TrainJobSettings:
+    """How TrainJobs are run, the same for all.
 
-    Args:
+    Attributes:
         gang: The scheduler that admits Pods together; empty: only what a runtime's own policy asks for.
+        takes_reports: Whether the API server takes what trainers tell of their progress.
     """
+
+    gang: Gang = ""
+    takes_reports: bool = False
+
+
+def train_job_planner(settings: TrainJobSettings) -> Planner:
+    """Make the planner of TrainJobs, with what it must be shown."""
     return Planner(
         name="trainjob",
         kind=TRAIN_JOB,
-        plan=partial(plan_train_job, gang),
+        plan=partial(plan_train_job, settings),
         watches=(JOB_SET, CONFIG_MAP, CLUSTER_TRAINING_RUNTIME, TRAINING_RUNTIME),
         concerns=concerned_train_jobs,
     )
@@ -91,7 +101,7 @@ def _wanted_runtime(train_job: ReadOnlyObject) -> tuple[str, str]:
     return (kind.kind if kind else "", str(ref.get("name") or ""))
 
 
-def plan_train_job(gang: Gang, obj: ReadOnlyObject, view: View) -> Plan:
+def plan_train_job(settings: TrainJobSettings, obj: ReadOnlyObject, view: View) -> Plan:
     """Decide the next step of a TrainJob."""
     spec: Mapping[str, Any] = obj.get("spec") or {}
     if is_being_deleted(obj):
@@ -114,7 +124,7 @@ def plan_train_job(gang: Gang, obj: ReadOnlyObject, view: View) -> Plan:
     if not _has_time_left(draft, job_set):
         return draft.plan("the TrainJob's time is over")
     try:
-        _carry(draft, job_set, kind, gang)
+        _carry(draft, job_set, kind, settings)
     except CannotBuild as error:
         message = str(error) if len(str(error)) <= _MESSAGE_LENGTH else f"{str(error)[:_MESSAGE_LENGTH]} ..."
         draft.emit("TrainJobResourcesCreationFailed", f"TrainJob resources reconciliation failed: {message}", "Warning")
@@ -169,7 +179,7 @@ def _has_time_left(draft: ObjectDraft, job_set: ReadOnlyObject | None) -> bool:
     return False
 
 
-def _carry(draft: ObjectDraft, job_set: ReadOnlyObject | None, kind: Kind, gang: Gang) -> None:
+def _carry(draft: ObjectDraft, job_set: ReadOnlyObject | None, kind: Kind, settings: TrainJobSettings) -> None:
     """Make the JobSet, or bring it to what the TrainJob says now.
 
     Raises:
@@ -181,7 +191,7 @@ def _carry(draft: ObjectDraft, job_set: ReadOnlyObject | None, kind: Kind, gang:
         return
     snapshot = draft.view.get(CONFIG_MAP, _snapshot_name(obj), namespace_of(obj))
     runtime_object = _from_snapshot(obj, snapshot) or _current_runtime(draft, kind)
-    wanted, runtime = _build(obj, runtime_object, gang)
+    wanted, runtime = _build(obj, runtime_object, settings)
     if job_set is not None:
         if patch := mutable_patch(job_set, wanted):
             draft.patch(JOB_SET, job_set, patch)
@@ -190,20 +200,20 @@ def _carry(draft: ObjectDraft, job_set: ReadOnlyObject | None, kind: Kind, gang:
         draft.create(CONFIG_MAP, _snapshot(obj, kind, runtime_object))
     if runtime.policy.get("mpi") is not None:
         draft.create(CONFIG_MAP, build_hostfile(obj, runtime, wanted))
-    if (group := build_pod_group(obj, runtime, wanted, gang)) is not None:
+    if (group := build_pod_group(obj, runtime, wanted, settings.gang)) is not None:
         draft.create(*group)
     draft.create(JOB_SET, wanted)
 
 
-def _build(obj: ReadOnlyObject, runtime_object: ReadOnlyObject, gang: Gang) -> tuple[Object, Runtime]:
+def _build(obj: ReadOnlyObject, runtime_object: ReadOnlyObject, settings: TrainJobSettings) -> tuple[Object, Runtime]:
     runtime = read_runtime(runtime_object)
     if runtime.policy.get("flux") is not None:
         raise CannotBuild("the mlPolicy flux is not served: use torch, mpi, jax, xgboost, or none")
     try:
-        wanted = build_job_set(obj, runtime)
+        wanted = build_job_set(obj, runtime, reports=settings.takes_reports)
     except (ApiError, ValueError) as error:
         raise CannotBuild(str(error)) from error
-    join_gang(wanted, obj, runtime, gang)
+    join_gang(wanted, obj, runtime, settings.gang)
     return wanted, runtime
 
 
