@@ -6,6 +6,7 @@ import msgspec
 
 from beamhall.history.queries import Where
 from beamhall.history.records import Run
+from beamhall.kernel.errors import Forbidden
 from beamhall.kernel.objects import Object
 from beamhall.pipelines.driver.carrier import Carrier
 from beamhall.pipelines.driver.files import Root
@@ -20,19 +21,33 @@ from beamhall.pipelines.engine.machine import RunMachine
 from beamhall.pipelines.spec.ir import Pipeline
 from beamhall.pipelines.steps.facts import RunFacts
 from beamhall.pipelines.steps.step import Steps
+from beamhall.storage import locate
 
 
 async def rooted(tools: Tools, run: Run, pipeline: Pipeline) -> tuple[Run, Root]:
     """Give a run with its root, and that of its namespace. What the namespace says is kept: it counts until the end.
 
     Raises:
-        ApiError: What the namespace says cannot be read, or the root not be kept.
+        ApiError: What the namespace says cannot be read, or the root not be kept, or it may not be used.
     """
     root = await tools.root_of(run.namespace)
-    if not root.uri or run.pipeline_root or pipeline.spec.default_pipeline_root:
+    said = run.pipeline_root or pipeline.spec.default_pipeline_root
+    await _check_usable(said or root.uri or tools.settings.pipeline_root, root)
+    if not root.uri or said:
         return run, root
     await tools.history.write(lambda tx: tx.change(Run, Where("id", "=", run.id), pipeline_root=root.uri))
     return msgspec.structs.replace(run, pipeline_root=root.uri), root
+
+
+async def _check_usable(uri: str, root: Root) -> None:
+    """Refuse a directory of this machine that is not for runs: the service would write there for whoever asks."""
+    if not locate(uri).is_local:
+        return
+    try:
+        await root.storage.exists(uri)
+    except Forbidden as error:
+        mend = "name it in the setting artifact_roots, or use another pipeline root"
+        raise Forbidden(f"pipeline root {uri} is outside of the directories that this service uses; {mend}") from error
 
 
 def facts_of(run: Run, pipeline: Pipeline, settings: DriverSettings, env: Sequence[Object]) -> RunFacts:

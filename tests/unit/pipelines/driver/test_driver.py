@@ -3,10 +3,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from beamhall.history.queries import Order, Where
 from beamhall.history.records import Artifact, ArtifactTask, Run, RunEvent
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import key_of
+from beamhall.pipelines.roots import Root
+from beamhall.storage import Storage
 from tests.models.pipeline_driver import FOREVER, Act, World, exits
 from tests.unit.pipelines.dags import anyway, loop, task
 from tests.unit.pipelines.driver.specs import document
@@ -35,6 +39,31 @@ async def test_a_chain_ends_with_its_rows(world: World) -> None:
     assert [pod["name"][:4] for pod in tasks["/a"].pods] == ["p-a-"]
     assert [entry["state"] for entry in tasks["/b"].state_history] == ["PENDING", "RUNNING", "SUCCEEDED"]
     assert (world.directory / f"artifacts/p/{run_id}/a/0/logs/main.log").read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        ("{}/outside", "pipeline root {}/outside is outside of the directories that this service uses; name it in the"),
+        ("file://{}/outside", "is outside of the directories that this service uses"),
+        ("{}/artifacts/../outside", 'has ".." in its path'),
+        ("outside", "'outside' is no URI and no absolute path"),
+    ],
+)
+async def test_the_service_makes_no_directories_for_whoever_asks(world: World, root: str, words: str) -> None:
+    place, storage = str(world.directory), Storage(local_roots=[world.directory / "artifacts"])
+
+    async def root_of(_: str) -> Root:
+        return Root("", storage)
+
+    world.root_of = root_of
+    async with world.driver():
+        run_id = await world.submit(CHAIN, pipeline_root=root.format(place))
+        run = await world.ended(run_id)
+    assert run.state == "FAILED"
+    assert words.format(place) in run.error
+    assert not (world.directory / "outside").exists()
+    assert world.begun == []
 
 
 async def test_followers_see_every_state(world: World) -> None:
