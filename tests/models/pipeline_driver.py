@@ -17,7 +17,8 @@ from beamhall.history.queries import Order, Where
 from beamhall.history.records import Run, Specification, Task
 from beamhall.kernel.errors import NotFound
 from beamhall.kernel.kinds import POD, Kind
-from beamhall.kernel.objects import Key, Object, annotations_of, metadata_of, name_of
+from beamhall.kernel.objects import Key, Object, annotations_of, labels_of, metadata_of, name_of
+from beamhall.kernel.selectors import parse_selector
 from beamhall.pipelines.driver.driver import PipelineDriver
 from beamhall.pipelines.driver.files import RootOf
 from beamhall.pipelines.driver.records import moment_of
@@ -62,8 +63,7 @@ class Cluster(ModelCluster):
 
     async def list(self, kind: Kind, selection: Selection = ALL, *, limit: int = 0, continue_: str = "") -> Page:
         page = await super().list(kind, selection)
-        name, _, value = selection.labels.partition("=")
-        wanted = [pod for pod in page.items if not value or metadata_of(pod)["labels"].get(name) == value]
+        wanted = [obj for obj in page.items if parse_selector(selection.labels).matches(labels_of(obj))]
         return Page(wanted, page.revision)
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ Read on in ``carrier``, which begins attempts and is told how they ended.
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -14,7 +14,7 @@ from beamhall.kernel.errors import AlreadyExists, ApiError, NotFound
 from beamhall.kernel.kinds import PERSISTENT_VOLUME_CLAIM, POD
 from beamhall.kernel.objects import Object, labels_of, uid_of
 from beamhall.pipelines.driver.claims import ensure_workspace, make_claim
-from beamhall.pipelines.driver.ends import PodEnd, end_of, obstacle_of
+from beamhall.pipelines.driver.ends import PodEnd, end_of, obstacle_of, waits_for
 from beamhall.pipelines.driver.fetching import fetching_pod
 from beamhall.pipelines.driver.files import Files
 from beamhall.pipelines.driver.importing import imported
@@ -70,6 +70,9 @@ class Attempt:
         start: What the engine decided.
         number: Which attempt.
         again: Whether it may have been begun before.
+
+    Attributes:
+        held: Is told what keeps its Pod from starting; empty: nothing does any more.
     """
 
     def __init__(self, tools: Tools, steps: Steps, start: Start, number: int, *, again: bool) -> None:
@@ -82,6 +85,8 @@ class Attempt:
         self._is_stopped = False
         self._pod: Object | None = None
         self._step: Step | None = None
+        self._why = ""
+        self.held: Callable[[str], None] = lambda _: None
 
     async def run(self) -> Ended:
         """Carry it out, whatever happens."""
@@ -159,11 +164,18 @@ class Attempt:
                     if watched.is_gone:
                         return _GONE
                     obstacle, is_for_good = obstacle_of(watched.pod or {})
+                    self._say_held(obstacle or waits_for(watched.pod or {}))
                     self._limit(limit, obstacle, is_for_good=is_for_good)
                     await watched.changed()
         except TimeoutError:
             await self._delete(step.name, watched.pod or {})
             return PodEnd(obstacle, has_log=False)
+
+    def _say_held(self, why: str) -> None:
+        """Tell what keeps the Pod from starting, whenever that changes."""
+        if why != self._why:
+            self._why = why
+            self.held(why)
 
     def _limit(self, limit: asyncio.Timeout, obstacle: str, *, is_for_good: bool) -> None:
         """Wait no longer than so long for what keeps the Pod from starting."""

@@ -59,13 +59,20 @@ class Reused(msgspec.Struct, frozen=True):
     outputs: Outputs
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Something keeps the Pod of a task from starting; or, if nothing is said, does not any more."""
+
+    path: str
+    why: str
+
+
 class Canceling(msgspec.Struct, frozen=True):
     """The run is to end, for this reason."""
 
     reason: str
 
 
-Item = Ended | Granted | Reused | Canceling
+Item = Ended | Granted | Held | Reused | Canceling
 
 
 class Carrier:
@@ -171,6 +178,8 @@ class Carrier:
             return
         if isinstance(item, Granted):
             self._write_running(live)
+        elif isinstance(item, Held):
+            live.task = self._ledger.write_held(live.task, item.why)
         elif isinstance(item, Ended):
             self._take_end(live, item)
         else:
@@ -185,7 +194,7 @@ class Carrier:
         self._free_slot(live)
         name, uid = end.pod
         if name:
-            kept_s = self._tools.settings.failed_pods_kept_s if end.state is State.FAILED else 0.0
+            kept_s = self._kept_s if end.state is State.FAILED else 0.0
             self._over.append(Over(live.task.namespace, name, uid, end.root, kept_s))
         if end.state is State.FAILED and end.may_retry and live.may_retry:
             live.task = self._ledger.write_retry(live.task, end)
@@ -195,6 +204,13 @@ class Carrier:
         del self._live[end.path]
         outputs = self._ledger.write_end(live.task, end)
         self._decide(self._machine.handle(Finished(end.path, end.state, outputs, end.error)))
+
+    @property
+    def _kept_s(self) -> float:
+        """How long the Pod of a failed step stays: no longer than the pipeline says, if it does."""
+        config, kept_s = self._steps.facts.pipeline.config, self._tools.settings.failed_pods_kept_s
+        limit_s = config.resource_ttl_on_failure or config.resource_ttl_on_completion or config.resource_ttl
+        return min(kept_s, limit_s) if limit_s else kept_s
 
     # What was decided
 
@@ -299,7 +315,9 @@ class Carrier:
 
     def _attempt(self, live: Live) -> None:
         assert live.start is not None
+        path = live.task.path
         attempt = Attempt(self._tools, self._steps, live.start, live.task.attempt, again=live.again)
+        attempt.held = lambda why: self._put(Held(path, why))
         live.attempt = attempt
         self._spawn(self._run_attempt(live.task, attempt))
 

@@ -34,9 +34,13 @@ async def ensure_workspace(client: Client, facts: RunFacts) -> None:
 
 async def clear_workspace(client: Client, facts: RunFacts) -> None:
     """Delete the workspace of a run, if there is one."""
-    if not facts.workspace_claim:
-        return
+    if facts.workspace_claim:
+        await delete_claim(client, facts.namespace, facts.workspace_claim)
+
+
+async def delete_claim(client: Client, namespace: str, name: str) -> None:
+    """Delete a claim; one that is gone is as good."""
     try:
-        await patiently(lambda: client.delete(PERSISTENT_VOLUME_CLAIM, facts.workspace_claim, facts.namespace))
+        await patiently(lambda: client.delete(PERSISTENT_VOLUME_CLAIM, name, namespace))
     except NotFound:
         return

@@ -23,7 +23,7 @@ from beamhall.pipelines.driver.patience import patiently
 from beamhall.pipelines.driver.pods import Pods
 from beamhall.pipelines.driver.settings import DriverSettings
 from beamhall.pipelines.driver.slots import Slots
-from beamhall.pipelines.driver.stopping import delete_pods_of
+from beamhall.pipelines.driver.stopping import delete_all_of
 from beamhall.pipelines.driver.sweeping import sweep
 from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.decisions import State
@@ -164,7 +164,7 @@ class PipelineDriver:
         try:
             return await self._carry_loaded(run_id)
         except RunGone:
-            await delete_pods_of(self._tools, run_id)
+            await delete_all_of(self._tools, run_id)
         except ServiceUnavailable as error:
             _log.error("run %s cannot be carried now: %s", run_id, error)
             await asyncio.sleep(_RETRY_S)
@@ -215,7 +215,7 @@ class PipelineDriver:
         now = self._tools.now()
         try:
             await patiently(lambda: self._tools.history.write(lambda tx: failed(tx, run_id, error, now)))
-            await delete_pods_of(self._tools, run_id)
+            await delete_all_of(self._tools, run_id)
         except ApiError as err:
             _log.error("run %s failed, and that could not be written: %s; %s", run_id, error, err)
         self._tools.signals.publish(run_id)

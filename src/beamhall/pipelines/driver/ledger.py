@@ -92,6 +92,10 @@ class Ledger:
         pods = [*task.pods, {"name": pod, "type": "EXECUTOR"}] if pod else task.pods
         return self._put(in_state(task, State.RUNNING, self._now(), pods=pods))
 
+    def write_held(self, task: Task, why: str) -> Task:
+        """Write what keeps the Pod of a task from starting; empty: nothing does any more."""
+        return self._put(msgspec.structs.replace(task, error=bounded(why)))
+
     def write_retry(self, task: Task, end: Ended) -> Task:
         """Write that an attempt failed, and another follows."""
         now, error = self._now(), bounded(end.error)

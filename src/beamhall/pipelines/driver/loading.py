@@ -70,6 +70,8 @@ def failed(tx: Writing, run_id: str, error: str, now: Moment) -> None:
     if run is None:
         return
     entry = {"update_time": now, "state": State.FAILED.value, "error": error}
+    open_ = [Where("run_id", "=", run_id), Where("state", "in", [State.PENDING.value, State.RUNNING.value])]
+    tx.change(Task, *open_, state=State.CANCELED.value, finished_at=now, error="the run could not be carried on")
     tx.change(
         Run, Where("id", "=", run_id), state=State.FAILED.value, asked="", error=error, error_code=3, finished_at=now,
         state_history=[*run.state_history, entry],

@@ -45,7 +45,8 @@ def time_of(moment: Moment) -> datetime:
 
 
 def bounded(error: str) -> str:
-    """Give an error that is not too long: its beginning and its end."""
+    """Give an error as it can be kept: not too long (its beginning and its end), and without NULs."""
+    error = error.replace("\0", "\N{REPLACEMENT CHARACTER}")
     if len(error) <= MAX_ERROR:
         return error
     half = MAX_ERROR // 2

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 from beamhall.client.protocol import Selection
 from beamhall.kernel.errors import NotFound
-from beamhall.kernel.kinds import POD
+from beamhall.kernel.kinds import PERSISTENT_VOLUME_CLAIM, POD
 from beamhall.kernel.objects import name_of, namespace_of, uid_of
+from beamhall.pipelines.driver.claims import delete_claim
 from beamhall.pipelines.driver.patience import patiently
 from beamhall.pipelines.driver.tools import Tools
+from beamhall.pipelines.steps.claims import WORKSPACE_LABEL
 from beamhall.pipelines.steps.pods import RUN_LABEL
 
 GRACE_S = 2
@@ -45,8 +47,12 @@ async def delete_pod(tools: Tools, namespace: str, name: str, uid: str) -> None:
         return
 
 
-async def delete_pods_of(tools: Tools, run_id: str) -> None:
-    """Have all Pods of a run end."""
+async def delete_all_of(tools: Tools, run_id: str) -> None:
+    """Have all Pods of a run end, and its workspace go."""
     page = await patiently(lambda: tools.client.list(POD, Selection(labels=f"{RUN_LABEL}={run_id}")))
     for pod in page.items:
         await delete_pod(tools, namespace_of(pod), name_of(pod), uid_of(pod))
+    mine = Selection(labels=f"{RUN_LABEL}={run_id},{WORKSPACE_LABEL}")
+    page = await patiently(lambda: tools.client.list(PERSISTENT_VOLUME_CLAIM, mine))
+    for claim in page.items:
+        await delete_claim(tools.client, namespace_of(claim), name_of(claim))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from beamhall.history.queries import Where
-from beamhall.history.records import Artifact, Task
-from beamhall.kernel.errors import ApiError, Forbidden, Invalid, ServiceUnavailable
+from beamhall.history.records import Artifact, Run, Task
+from beamhall.kernel.errors import ApiError, BadRequest, Forbidden, Invalid, ServiceUnavailable
 from beamhall.kernel.kinds import PERSISTENT_VOLUME_CLAIM, POD
 from tests.models.cluster import unavailable
 from tests.models.pipeline_driver import FOREVER, Act, World
@@ -220,4 +220,79 @@ async def test_an_importer_fetches_into_the_workspace_which_goes_with_the_run(wo
         assert Path(told["fetch"][0][1]).is_relative_to("/kfp-workspace")
         claim = made["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
         assert world.cluster.creations["persistentvolumeclaims", claim, ""] == 1
+        await world.until(lambda: not world.cluster.all(PERSISTENT_VOLUME_CLAIM))
+
+
+async def test_what_keeps_a_step_from_starting_is_told_while_it_does(world: World) -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: no GPU"}
+    world.behave = lambda path, given: Act({"phase": "Pending", "conditions": [condition]})
+    async with world.driver():
+        run_id = await world.submit(ONE)
+
+        async def told() -> str:
+            return (await world.tasks(run_id)).get("/a", NOTHING).error
+
+        assert await world.until(told) == "it waits for a node: 0/1 nodes: no GPU"
+        world.cluster.status(POD, world.pods()[0]["metadata"]["name"], "lab", {"phase": "Succeeded"})
+        await world.ended(run_id)
+        assert (await world.tasks(run_id))["/a"].error != "it waits for a node: 0/1 nodes: no GPU"
+
+
+NOTHING = Task(id="", namespace="", run_id="", path="", name="", created_at=0)
+
+
+async def test_a_run_that_was_ended_can_be_retried(world: World) -> None:
+    world.behave = lambda path, given: FOREVER if len(world.begun) == 1 else WELL
+    async with world.driver():
+        run_id = await world.submit(ONE)
+        await world.until(lambda: world.begun)
+        await world.ask(run_id, "TERMINATE", "CANCELING")
+        assert (await world.ended(run_id)).error == "terminated"
+        await world.ask(run_id, "RETRY", "PENDING")
+        run = await world.ended(run_id)
+    assert (run.state, run.error, run.error_code) == ("SUCCEEDED", "", 0)
+    assert world.begun == ["/a", "/a"]
+
+
+async def test_a_stop_outlives_a_crash(world: World) -> None:
+    world.behave = lambda path, given: FOREVER
+    run_id = await world.submit(ONE)
+    async with world.driver():
+        await world.until(lambda: world.begun)
+    await world.ask(run_id, "TERMINATE", "CANCELING")
+    async with world.driver():
+        run = await world.ended(run_id)
+        await world.until(lambda: not world.pods())
+    assert (run.state, run.error) == ("FAILED", "terminated")
+    assert (await world.tasks(run_id))["/a"].state == "CANCELED"
+    assert world.begun == ["/a"]
+
+
+async def test_rows_that_cannot_be_written_end_their_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, refusals = world.history.write, [BadRequest("the database cannot hold this value")]
+
+    async def refusing(do: Callable[[Any], Any]) -> Any:
+        if world.begun and refusals:
+            raise refusals.pop()
+        return await write(do)
+
+    async with world.driver():
+        monkeypatch.setattr(world.history, "write", refusing)
+        run_id = await world.submit(ONE)
+        run = await world.ended(run_id)
+        await world.until(lambda: not world.pods())
+        assert (run.state, run.error) == ("FAILED", "the database cannot hold this value")
+        assert (await world.tasks(run_id))["/a"].state == "CANCELED"
+        assert (await world.ended(await world.submit(ONE))).state == "SUCCEEDED"
+
+
+async def test_a_deleted_run_leaves_no_workspace(world: World) -> None:
+    world.behave = lambda path, given: Act({"phase": "Failed"})
+    container = {"image": "i", "args": ["{{$}}"], "command": ["ls", "{{$.workspace_path}}"]}
+    async with world.driver():
+        run_id = await world.submit(document({"a": task()}, config={"workspace": {"size": "1Gi"}}, executor=container))
+        assert (await world.ended(run_id)).state == "FAILED"
+        assert len(world.cluster.all(PERSISTENT_VOLUME_CLAIM)) == 1
+        await world.history.write(lambda tx: tx.remove(Run, Where("id", "=", run_id)))
+        world.signals.wake(run_id)
         await world.until(lambda: not world.cluster.all(PERSISTENT_VOLUME_CLAIM))
