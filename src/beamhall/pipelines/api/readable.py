@@ -20,6 +20,7 @@ from beamhall.storage import locate
 
 _WEB = ("http", "https")
 _PARTS = 32
+_LARGE = ("tasks", "state_history", "parameters", "plugins", "description", "error")
 
 
 async def readable_uri(access: Access, artifact: Artifact, below: str = "") -> str:
@@ -61,8 +62,10 @@ def _check_owner(tx: Reading, artifact: Artifact, parts: tuple[str, ...]) -> Non
     """Refuse what runs of other namespaces keep: below the root that all share, paths have the ids of runs in them."""
     if len(parts) < 3:
         raise Forbidden(f"{artifact.uri} has the files of several runs")
-    runs = tx.find(Run, Where("id", "in", parts[:_PARTS]), limit=_PARTS)
-    same = tx.find(Artifact, Where("uri", "=", artifact.uri), Where("namespace", "!=", artifact.namespace), limit=1)
-    # Where its run was deleted, an artifact of another namespace may still tell that it is there.
-    if any(run.namespace != artifact.namespace for run in runs) or (same and not runs):
+    runs = tx.find(Run, Where("id", "in", parts[:_PARTS]), limit=_PARTS, without=_LARGE)
+    is_theirs = any(run.namespace != artifact.namespace for run in runs)
+    if not runs:  # it was deleted: an artifact of another namespace may still tell whose it was
+        elsewhere = Where("namespace", "!=", artifact.namespace)
+        is_theirs = tx.count(Artifact, Where("uri", "=", artifact.uri), elsewhere) > 0
+    if is_theirs:
         raise Forbidden(f"{artifact.uri} belongs to a run of another namespace")

@@ -84,7 +84,11 @@ class StepLogs:
         done = -1
         while True:
             bell = self._access.signals.follow(run.id)
-            task, goes_on = await self._look(run.id, find)
+            try:
+                task, goes_on = await self._look(run.id, find)
+            except ApiError as error:  # several have come by now that have the name
+                yield f"{error.message}\n".encode()
+                return
             attempt = None if task is None else _attempt(task, part)
             if task is not None and attempt is not None and attempt > done:
                 wanted = part if done < 0 else Part(follow=True, timestamps=part.timestamps)

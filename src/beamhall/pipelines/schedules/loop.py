@@ -8,7 +8,7 @@ import structlog
 from beamhall.history.history import History
 from beamhall.history.records import Moment
 from beamhall.kernel.clock import Clock
-from beamhall.kernel.errors import ServiceUnavailable
+from beamhall.kernel.errors import ServiceUnavailable, UserError
 from beamhall.pipelines.schedules.making import make_runs
 from beamhall.pipelines.schedules.triggers import moment_of
 from beamhall.pipelines.signals import Signals
@@ -17,7 +17,10 @@ CLOCK_CHECK_S = 30.0
 """How long at most it sleeps, since the clock may be set."""
 
 ROOM_CHECK_S = 2.0
-"""How often it looks whether a run has ended that another one waits for, or the database can be written again."""
+"""How often it looks whether a run has ended that another one waits for."""
+
+RETRY_S = 10.0
+"""After how many seconds it looks again whether the database can be used."""
 
 _log = structlog.get_logger(__name__)
 
@@ -53,9 +56,9 @@ class Schedules:
         now = moment_of(self._clock.now())
         try:
             made = await self._history.write(lambda tx: make_runs(tx, now, self._zone))
-        except ServiceUnavailable as error:
+        except (ServiceUnavailable, UserError) as error:  # the database cannot be written, or cannot be opened
             _log.warning("runs of schedules cannot be made now", error=str(error))
-            self._next_at = now
+            self._next_at = now + int(RETRY_S * 1e6)
             return
         self._next_at = made.next_at
         for run_id in made.run_ids:

@@ -17,7 +17,9 @@ from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.api.ranges import Answer, answer_for, disposition
 from beamhall.pipelines.specifications import Specifications
+from tests.postgresql import BOTH
 
+both = pytest.mark.parametrize("history", BOTH, indirect=True)
 OURS, THEIRS = "p/r/train/0", "p/theirs/train/0"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
@@ -297,6 +299,7 @@ async def test_what_a_uri_leads_to_elsewhere_is_not_given(
             assert "text/html" not in answer.headers["content-type"]
 
 
+@both
 async def test_what_a_deleted_run_left_is_its_namespaces(
     api: httpx2.AsyncClient, files: Path, history: History, artifacts: Path
 ) -> None:

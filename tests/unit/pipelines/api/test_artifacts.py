@@ -6,7 +6,9 @@ import pytest
 from beamhall.history.history import History
 from beamhall.history.protocol import Writing
 from beamhall.history.records import Artifact, ArtifactTask, Run, Task, task_id
+from tests.postgresql import BOTH
 
+both = pytest.mark.parametrize("history", BOTH, indirect=True)
 TASK = task_id("r", "/train")
 
 
@@ -63,6 +65,7 @@ async def _get(api: httpx2.AsyncClient, path: str) -> Any:
     return answer.json()
 
 
+@both
 async def test_artifacts_are_listed_and_read(api: httpx2.AsyncClient) -> None:
     model = {
         "artifact_id": "a", "name": "m", "type": "Model", "uri": "/x/m", "metadata": {"k": 1},
@@ -144,6 +147,7 @@ async def test_what_cannot_be_made_known_says_why(
     assert part in answer.json()["message"]
 
 
+@both
 async def test_lineage_tells_who_made_an_artifact_and_who_used_it(api: httpx2.AsyncClient) -> None:
     found = await _get(api, "artifacts/a:lineage")
     assert found["artifact"]["artifact_id"] == "a"
@@ -164,6 +168,7 @@ async def test_lineage_tells_who_made_an_artifact_and_who_used_it(api: httpx2.As
     assert (await api.get("artifact_tasks?type=SIDEWAYS")).status_code == 400
 
 
+@both
 async def test_tasks_are_listed_by_run_and_by_parent(api: httpx2.AsyncClient) -> None:
     async def paths(query: str) -> list[str]:
         return [each.get("path", "") for each in (await _get(api, f"tasks?sort_by=path&{query}"))["tasks"]]
@@ -179,6 +184,7 @@ async def test_tasks_are_listed_by_run_and_by_parent(api: httpx2.AsyncClient) ->
     assert (await api.get("tasks")).status_code == 400
 
 
+@both
 async def test_a_task_tells_what_there_is_to_know(api: httpx2.AsyncClient) -> None:
     artifact = {"artifact_id": "a", "name": "m", "uri": "/x/m", "type": "Model", "metadata": {"k": 1}}
     assert await _get(api, f"tasks/{TASK}") == {

@@ -15,7 +15,9 @@ from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.signals import Signals
 from beamhall.pipelines.specifications import Specifications
+from tests.postgresql import BOTH
 
+both = pytest.mark.parametrize("history", BOTH, indirect=True)
 STREAM = {"accept": "text/event-stream"}
 
 
@@ -82,6 +84,7 @@ async def _names(api: httpx2.AsyncClient, path: str) -> list[str]:
     return [each["path"] for each in answer.json().get("events", [])]
 
 
+@both
 async def test_events_are_listed_in_order(api: httpx2.AsyncClient, history: History, run: str) -> None:
     assert (await api.get(f"runs/{run}:events")).json() == {}
     await _happen(history, run, "/a", "/b")

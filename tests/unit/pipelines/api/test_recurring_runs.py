@@ -9,8 +9,10 @@ from beamhall.history.protocol import Writing
 from beamhall.history.queries import Order, Where
 from beamhall.history.records import Experiment, Pipeline, PipelineVersion, RecurringRun, Run, Specification
 from beamhall.pipelines.signals import Signals
+from tests.postgresql import BOTH
 from tests.unit.pipelines.specs import spec
 
+both = pytest.mark.parametrize("history", BOTH, indirect=True)
 _BY_ID = Order("id")
 DAILY: Any = {"cron_schedule": {"cron": "0 3 * * *"}}
 HOURLY: Any = {"periodic_schedule": {"interval_second": 3600}}
@@ -59,6 +61,7 @@ async def _add_versions(history: History) -> None:
     await history.write(add)
 
 
+@both
 async def test_one_is_made_and_read_as_the_sdk_has_it(api: httpx2.AsyncClient, history: History) -> None:
     # What kfp.Client sends: numbers as numbers, names in snake case.
     made = await _make(
@@ -187,6 +190,7 @@ async def test_it_is_enabled_and_disabled(api: httpx2.AsyncClient, signals: Sign
     assert (await api.post("recurringruns/x:enable")).status_code == 404
 
 
+@both
 async def test_a_patch_changes_what_it_names(api: httpx2.AsyncClient, history: History) -> None:
     made = await _make(api, runtime_config={"parameters": {"lr": 1}, "pipeline_root": "/r"})
     key = made["recurring_run_id"]
@@ -237,6 +241,7 @@ async def test_a_wrong_patch_changes_nothing(api: httpx2.AsyncClient, fields: An
     assert await _get(api, made["recurring_run_id"]) == made
 
 
+@both
 async def test_one_goes_and_its_runs_stay_unless_it_is_said(api: httpx2.AsyncClient, history: History) -> None:
     for policy, asked in (("", ""), ("ORPHAN", ""), ("BACKGROUND", "TERMINATE"), ("FOREGROUND", "TERMINATE")):
         key = (await _make(api))["recurring_run_id"]

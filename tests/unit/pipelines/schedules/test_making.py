@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,16 @@ from beamhall.history.history import History, sqlite_url
 from beamhall.history.protocol import Writing
 from beamhall.history.queries import Order, Where
 from beamhall.history.records import Experiment, Pipeline, PipelineVersion, RecurringRun, Run, Specification
+from beamhall.kernel.errors import UserError
+from beamhall.pipelines.schedules import loop
 from beamhall.pipelines.schedules.loop import Schedules
 from beamhall.pipelines.schedules.making import make_runs
 from beamhall.pipelines.schedules.triggers import moment_of
 from beamhall.pipelines.signals import Signals
+from tests.postgresql import BOTH
 from tests.unit.pipelines.specs import spec
 
+both = pytest.mark.parametrize("history", BOTH, indirect=True)
 BEGAN = datetime(2026, 1, 1, 10, tzinfo=UTC)
 
 
@@ -33,13 +36,6 @@ class _Clock:
 
     def monotonic(self) -> float:
         return (self.time - BEGAN).total_seconds()
-
-
-@pytest.fixture
-async def history(tmp_path: Path) -> AsyncIterator[History]:
-    history = History(sqlite_url(tmp_path / "history.db"))
-    yield history
-    await history.close()
 
 
 def _later(**span: float) -> int:
@@ -95,6 +91,7 @@ async def _finish(history: History) -> None:
     await history.write(lambda tx: tx.change(Run, Where("id", "!=", ""), state="SUCCEEDED"))
 
 
+@both
 async def test_a_run_is_made_at_its_time_with_its_macros_filled_in(history: History) -> None:
     parameters = {"text": "[[ScheduledTime.15:04]] [[Index]] [[RunUUID]]"}
     await _fill(history, parameters=parameters, pipeline_root="/r", service_account="sa", description="d")
@@ -116,6 +113,7 @@ async def test_a_run_is_made_at_its_time_with_its_macros_filled_in(history: Hist
     assert experiment.last_run_created_at == now
 
 
+@both
 async def test_nothing_is_made_twice(history: History) -> None:
     await _fill(history, max_concurrency=2)
     await _make(history, hours=1)
@@ -128,6 +126,7 @@ async def test_nothing_is_made_twice(history: History) -> None:
     assert len(await _runs(history)) == 1
 
 
+@both
 async def test_what_was_missed_is_made_up_for_as_there_is_room(history: History) -> None:
     await _fill(history, max_concurrency=2)
     names = []
@@ -221,7 +220,7 @@ async def test_the_loop_makes_runs_when_they_are_due_and_when_schedules_change(h
     clock, signals = _Clock(), Signals()
     assert not history.may_have_records()
     async with asyncio.TaskGroup() as group:
-        loop = group.create_task(Schedules(history, clock, signals).run())
+        running = group.create_task(Schedules(history, clock, signals).run())
         await asyncio.sleep(0)
         assert not history.may_have_records()  # nothing was opened
         await _fill(history)
@@ -239,4 +238,26 @@ async def test_the_loop_makes_runs_when_they_are_due_and_when_schedules_change(h
             while len(await _runs(history)) < 2:
                 clock.time += timedelta(seconds=0.01)
                 await asyncio.sleep(0.01)
-        loop.cancel()
+        running.cancel()
+
+
+async def test_the_loop_outlives_a_database_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "RETRY_S", 0.01)
+    (tmp_path / "h.db").mkdir()  # no file
+    history, clock, signals = History(sqlite_url(tmp_path / "h.db")), _Clock(), Signals()
+    schedules = Schedules(history, clock, signals)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(schedules.run())
+        with pytest.raises(UserError):
+            await history.open()
+        (tmp_path / "h.db").rmdir()
+        await _fill(history, next_at=_later(hours=0.5))
+        clock.time += timedelta(hours=1)
+        async with asyncio.timeout(60):
+            while not await _runs(history):
+                clock.time += timedelta(seconds=1)
+                await asyncio.sleep(0.01)
+        running.cancel()
+    await history.close()
