@@ -195,6 +195,8 @@ async def test_after_a_retry_attempts_are_counted_anew(
         _file(artifacts, attempt, b"%d" % attempt)
     assert [await _read(api, query) for query in ("", "attempt=0", "attempt=1")] == ["1001", "1000", "1001"]
     assert (await api.get(f"{BOTH[0]}?attempt=2")).status_code == 404
+    await _become(history, "PENDING", 1002, pods=2)  # it failed, and is to begin again
+    assert await _read(api) == "1001"
 
 
 async def test_following_begins_before_the_pod_and_ends_with_the_step(
@@ -286,6 +288,8 @@ async def test_what_is_wrong_or_anothers_is_refused(api: httpx2.AsyncClient, nod
         f"runs/theirs/tasks/{A}/log",
     ):
         assert (await api.get(path)).status_code in (403, 404), path
+    answer = await api.get(f"runs/r/tasks/{task_id('theirs', '/a')}/log")
+    assert (answer.status_code, "run r has no task" in answer.json()["error_message"]) == (404, True)
     answer = await api.get("runs/theirs/tasks/a/log")
     assert (answer.status_code, "may not get runs in closed" in answer.json()["error_message"]) == (403, True)
 
