@@ -49,6 +49,8 @@ class Pipelines:
         self._signals = signals
         artifacts = settings.data / ARTIFACTS
         roots = [artifacts, *(Path(each) for each in settings.artifact_roots.split(":") if each)]
+        if settings.pipeline_root.startswith("/"):
+            roots.append(Path(settings.pipeline_root))
         namespaces = Roots(cluster.client, Storage(local_roots=roots), clock)
 
         async def storage_of(namespace: str) -> Storage:

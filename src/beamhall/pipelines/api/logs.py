@@ -20,7 +20,8 @@ from beamhall.kernel.errors import BadRequest, NotFound
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.errors import telling
 from beamhall.pipelines.api.pieces import LiveResponse
-from beamhall.pipelines.api.step_logs import ATTEMPTS, Part, StepLogs
+from beamhall.pipelines.api.step_logs import Part, StepLogs
+from beamhall.pipelines.driver.records import ATTEMPTS
 from beamhall.pipelines.runs import NOT_ENDED
 
 _HEADERS = {"cache-control": "no-cache, private", "x-content-type-options": "nosniff", "x-accel-buffering": "no"}

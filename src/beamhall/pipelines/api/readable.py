@@ -53,9 +53,10 @@ def _check_local(tx: Reading, access: Access, artifact: Artifact, path: str) -> 
     roots = [os.path.realpath(root) for root in access.readable_roots if root.startswith("/")]
     if not any(_is_below(real, root) for root in roots):
         raise Forbidden(f"{path} lies outside of the directories that this service gives artifacts from")
-    own = os.path.realpath(access.pipeline_root)
-    if _is_below(real, own):
-        _check_owner(tx, artifact, PurePath(real).relative_to(own).parts)
+    # The first is where runs keep their files that name no place; the service may have been told of another since.
+    for own in (roots[0], os.path.realpath(access.pipeline_root)):
+        if _is_below(real, own):
+            _check_owner(tx, artifact, PurePath(real).relative_to(own).parts)
 
 
 def _check_owner(tx: Reading, artifact: Artifact, parts: tuple[str, ...]) -> None:

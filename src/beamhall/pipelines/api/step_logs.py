@@ -18,14 +18,12 @@ from beamhall.history.records import Run, Specification, Task
 from beamhall.kernel.errors import ApiError, BadRequest, NotFound
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.pieces import after
+from beamhall.pipelines.driver.records import ATTEMPTS
 from beamhall.pipelines.runs import NOT_ENDED
 from beamhall.pipelines.signals import wait_for
 from beamhall.pipelines.steps.layout import LOG_FILE, execution_root, run_root
 from beamhall.pipelines.steps.naming import pod_name
 from beamhall.storage import Storage
-
-ATTEMPTS = 1000
-"""Attempts of a step are counted on from the next thousand when its run is retried, so that none is met twice."""
 
 LOOK_S = 2.0
 """How often a follower looks whether something has happened that nobody rang for."""

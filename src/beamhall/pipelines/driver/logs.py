@@ -6,14 +6,12 @@ Source: reference "KFP", 3.2: users want logs that outlive Pods.
 from beamhall.client.protocol import Client, LogOptions
 from beamhall.kernel.errors import ApiError
 from beamhall.pipelines.driver.files import Files
+from beamhall.pipelines.steps.layout import LOG_FILE
 
 LAST_LINES = 20
 LAST_BYTES = 4096
 MAX_LOG_BYTES = 64 * 2**20
 """How much of a log is kept once its Pod is gone: its last part."""
-
-LOG_FILE = "logs/main.log"
-"""Where the log is, in the directory of the execution."""
 
 
 async def last_lines(client: Client, namespace: str, pod: str) -> str:

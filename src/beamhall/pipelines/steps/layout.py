@@ -12,6 +12,7 @@ OUTPUT_FILE = "executor_output.json"
 PARAMETERS = "parameters"
 LOGS = "logs"
 LOG_FILE = f"{LOGS}/main.log"
+"""Where the log of an execution is kept, in its directory."""
 
 MAX_PART_BYTES = 200
 """How long one part may be: file systems allow 255, and some leave room for what they append."""

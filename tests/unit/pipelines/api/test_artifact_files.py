@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 import os
 import tarfile
@@ -309,6 +310,19 @@ async def test_what_a_deleted_run_left_is_its_namespaces(
     assert (await api.get("artifacts/mine:download")).status_code == 403
     await history.write(lambda tx: tx.remove(Run, Where("id", "=", "r")))
     assert (await api.get("artifacts/model:download")).status_code == 200  # ours is found in the cache yet
+
+
+async def test_where_runs_kept_their_files_before_is_guarded_too(
+    access: Access, files: Path, history: History, artifacts: Path, tmp_path: Path
+) -> None:
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    moved = dataclasses.replace(access, pipeline_root=str(newer), readable_roots=[str(artifacts), str(newer)])
+    transport = httpx2.ASGITransport(app=kfp_application(moved, Specifications()))
+    await _name(history, "evil", artifacts / THEIRS / "model")
+    async with httpx2.AsyncClient(transport=transport, base_url="http://kfp/apis/v2beta1/") as api:
+        assert (await api.get("artifacts/evil:download")).status_code == 403
+        assert (await api.get("artifacts/model:download")).content == b"0123456789"
 
 
 async def test_what_is_anothers_is_forbidden(
