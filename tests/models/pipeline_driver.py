@@ -197,6 +197,10 @@ class World:
         assert isinstance(found, Run)
         return found
 
+    def end_pod(self, pod: Object, status: Mapping[str, Any]) -> None:
+        """End a Pod by hand."""
+        self.cluster.status(POD, name_of(pod), self.namespace, status)
+
     def pods(self) -> list[Object]:
         """Give the Pods that are there."""
         return self.cluster.all(POD)
