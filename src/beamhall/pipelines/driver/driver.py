@@ -199,6 +199,8 @@ class PipelineDriver:
         mutex = (run.namespace, pipeline.config.mutex_name)
         if pipeline.config.mutex_name and self._mutexes.setdefault(mutex, run_id) != run_id and not is_canceling:
             return False  # it is looked for again
+        if pipeline.config.semaphore_key:
+            _log.warning("run %s does not wait for the semaphore %r", run_id, pipeline.config.semaphore_key)
         try:
             carrier = self._carriers[run_id] = begun(tools, found, ledger, Steps(facts), is_canceling=is_canceling)
             await carrier.carry()
