@@ -97,7 +97,8 @@ class PipelineDriver:
 
     async def _sweep(self) -> None:
         while True:
-            await sweep(self._tools)
+            if self._tools.history.may_have_records():  # else all Pods are somebody else's
+                await sweep(self._tools)
             await asyncio.sleep(self._tools.settings.sweep_s)
 
     async def _look(self) -> None:
