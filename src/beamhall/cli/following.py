@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from beamhall.cli.artifacts import print_artifacts
 from beamhall.cli.kfp_api import KfpApi, Message
 from beamhall.cli.run_tree import FINAL, Node, RunTree, duration_text
 from beamhall.pipelines.spec.ir import Pipeline
@@ -101,6 +102,7 @@ def show_run(api: KfpApi, run: Message) -> None:
         click.echo(f"\n{tree.error}")
     for node in tree.failed()[:FAILURES_SHOWN]:
         click.echo(_log_text(api, run_id, node))
+    print_artifacts(api, run_id, tree)
 
 
 def steps_to_read(api: KfpApi, run: Message, task: str | None) -> Sequence[Node]:
