@@ -86,29 +86,30 @@ class Filling:
         """
         for i, install in enumerate(self.environment.installs):
             file = pins.with_name(f"{pins.name}-{i}.txt")
-            sources = self._sources(install)
-            if not await asyncio.to_thread(file.exists):
-                self.say(f"resolving {', '.join(install.requirements)}")
-                await self._resolve(install, file, sources)
             is_last = i == len(self.environment.installs) - 1
-            await self._install(file, ["--no-deps", *sources], install.requirements, is_last=is_last)
+            try:
+                await self._put(install, file, is_last=is_last)
+            except EnvironmentFailed as failure:
+                instead = stand_in(install)
+                if instead is None:
+                    raise
+                self.say(f"{failure.requirement or 'the SDK'} cannot be had; a newer kfp stands in for it")
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+                try:
+                    await self._put(instead, file, is_last=is_last)
+                except EnvironmentFailed:
+                    raise failure from None
         await asyncio.to_thread(bridge_old_name, self.prefix)
 
-    async def _resolve(self, install: Install, file: Path, sources: Sequence[str]) -> None:
-        """Write down what an install comes to; where the SDK that it names cannot be had, with a newer one."""
-        try:
-            await self._resolve_as_it_is(install, file, sources)
-        except EnvironmentFailed as failure:
-            instead = stand_in(install)
-            if instead is None:
-                raise
-            self.say(f"{failure.requirement or 'the SDK'} cannot be had; a newer kfp stands in for it")
-            try:
-                await self._resolve_as_it_is(instead, file, sources)
-            except EnvironmentFailed:
-                raise failure from None
+    async def _put(self, install: Install, file: Path, *, is_last: bool) -> None:
+        """Install something on top, as it was written down in a file, or is now."""
+        sources = self._sources(install)
+        if not await asyncio.to_thread(file.exists):
+            self.say(f"resolving {', '.join(install.requirements)}")
+            await self._resolve(install, file, sources)
+        await self._install(file, ["--no-deps", *sources], install.requirements, is_last=is_last)
 
-    async def _resolve_as_it_is(self, install: Install, file: Path, sources: Sequence[str]) -> None:
+    async def _resolve(self, install: Install, file: Path, sources: Sequence[str]) -> None:
         """Write down what an install comes to. Versions that are there already are kept where they meet it."""
         wanted = self.prefix / "wanted.txt"
         draft = self.prefix / "resolved.txt"
