@@ -6,7 +6,7 @@ import msgspec
 
 from beamhall.history.queries import Where
 from beamhall.history.records import Run
-from beamhall.kernel.errors import Forbidden
+from beamhall.kernel.errors import ApiError, BadRequest, Forbidden
 from beamhall.kernel.objects import Object
 from beamhall.pipelines.driver.carrier import Carrier
 from beamhall.pipelines.driver.files import Root
@@ -31,12 +31,32 @@ async def rooted(tools: Tools, run: Run, pipeline: Pipeline) -> tuple[Run, Root]
         ApiError: What the namespace says cannot be read, or the root not be kept, or it may not be used.
     """
     root = await tools.root_of(run.namespace)
-    said = run.pipeline_root or pipeline.spec.default_pipeline_root
-    await _check_usable(said or root.uri or tools.settings.pipeline_root, root)
-    if not root.uri or said:
+    specified = pipeline.spec.default_pipeline_root
+    has_store = not specified or await _has_store(specified, root)
+    said = run.pipeline_root or (specified if has_store else "")
+    own = root.uri or tools.settings.pipeline_root
+    await _check_usable(said or own, root)
+    if said or (has_store and not root.uri):
         return run, root
-    await tools.history.write(lambda tx: tx.change(Run, Where("id", "=", run.id), pipeline_root=root.uri))
-    return msgspec.structs.replace(run, pipeline_root=root.uri), root
+    await tools.history.write(lambda tx: tx.change(Run, Where("id", "=", run.id), pipeline_root=own))
+    return msgspec.structs.replace(run, pipeline_root=own), root
+
+
+async def _has_store(uri: str, root: Root) -> bool:
+    """Tell whether there is a store behind the root that a pipeline was compiled with.
+
+    ``minio://`` means the store that an installation of KFP brings along. Where there is none, the service's own root
+    stands for it, so that pipelines which were written for such an installation run.
+    """
+    if not uri.startswith("minio://"):
+        return True
+    try:
+        await root.storage.exists(uri)
+    except BadRequest:
+        return False
+    except ApiError:  # it has an address; what else is wrong is said when it is used
+        return True
+    return True
 
 
 async def _check_usable(uri: str, root: Root) -> None:

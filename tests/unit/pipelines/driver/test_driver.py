@@ -66,6 +66,26 @@ async def test_the_service_makes_no_directories_for_whoever_asks(world: World, r
     assert world.begun == []
 
 
+async def test_a_store_that_only_kfp_brings_along_is_the_services_own_root(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pipelines that were compiled for it run; what users say themselves is meant."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    world.behave = lambda path, given: gives(out=7, xs=[])
+    storage = Storage(local_roots=[world.directory / "artifacts"])
+
+    async def root_of(_: str) -> Root:
+        return Root("", storage)
+
+    world.root_of = root_of
+    async with world.driver():
+        run_id = await world.submit({**CHAIN, "defaultPipelineRoot": "minio://mlpipeline/v2"})
+        run = await world.ended(run_id)
+        asked = await world.ended(await world.submit(CHAIN, pipeline_root="minio://mlpipeline/v2"))
+    assert (run.state, run.pipeline_root) == ("SUCCEEDED", world.settings.pipeline_root)
+    assert (asked.state, asked.pipeline_root) == ("FAILED", "minio://mlpipeline/v2")
+
+
 async def test_followers_see_every_state(world: World) -> None:
     world.behave = lambda path, given: gives(out=7, xs=[])
     async with world.driver():
