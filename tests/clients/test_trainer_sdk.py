@@ -154,6 +154,32 @@ def test_a_function_that_fails(trainer: TrainerClient) -> None:
     assert list(trainer.get_job_logs(name))[-1] == "no more data"
 
 
+def _wait_long() -> None:
+    import time  # noqa: PLC0415
+
+    print("begins", flush=True)
+    time.sleep(600)
+
+
+def test_suspended_while_it_runs_and_resumed(trainer: TrainerClient, service: ServiceProcess) -> None:
+    name = trainer.train(runtime=trainer.get_runtime("plain"), trainer=CustomTrainer(func=_wait_long, num_nodes=2))
+    trainer.wait_for_job_status(name, {"Running"}, timeout=_TIMEOUT_S, polling_interval=1)
+    wait_for("its log", lambda: list(trainer.get_job_logs(name)) == ["begins"])
+
+    def suspend(value: str) -> None:
+        patch = f'{{"spec":{{"suspend":{value}}}}}'
+        service.kubectl("patch", "trainjob", name, "-n", "lab", "--type=merge", "-p", patch)
+
+    suspend("true")
+    service.kubectl("wait", f"trainjob/{name}", "-n", "lab", "--for=condition=Suspended", "--timeout=60s")
+    wait_for("the Pods to be gone", lambda: not trainer.get_job(name).steps)
+    suspend("false")
+    # The SDK calls nothing Running that has any condition, such as Suspended=False.
+    wait_for("both nodes", lambda: [step.status for step in trainer.get_job(name).steps] == ["Running"] * 2, 60)
+    wait_for("its log", lambda: list(trainer.get_job_logs(name)) == ["begins"])
+    trainer.delete_job(name)
+
+
 def test_the_runtimes_that_are_there(trainer: TrainerClient) -> None:
     frameworks = {runtime.name: runtime.trainer.framework for runtime in trainer.list_runtimes()}
     assert frameworks == {

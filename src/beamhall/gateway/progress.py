@@ -28,6 +28,7 @@ _PATH = re.compile(
 )
 _MAX_BYTES = 64 * 1024
 _SET_LABEL = "jobset.sigs.k8s.io/jobset-name"
+_Report = dict[str, dict[str, Any] | None]
 _FIELDS = ("progressPercentage", "estimatedRemainingSeconds", "metrics", "lastUpdatedTime")
 
 
@@ -66,12 +67,12 @@ class ProgressReports:
             if len(body) > _MAX_BYTES:
                 raise BadRequest(f"a report of progress has at most {_MAX_BYTES} bytes")
         try:
-            said = msgspec.json.decode(body)
-            status = said.get("trainerStatus")
-        except (msgspec.DecodeError, AttributeError) as error:
+            said = msgspec.json.decode(body, type=_Report)
+        except msgspec.DecodeError as error:
             raise Invalid(f"Invalid payload: {error}") from error
+        status = said.get("trainerStatus")
         if not status:
-            return dict(said)
+            return said
         # The whole of it is replaced: what is not told any more is not so any more.
         patch = {field: status.get(field) for field in _FIELDS}
         try:
@@ -84,7 +85,7 @@ class ProgressReports:
             )
         except NotFound as error:
             raise NotFound("Train job not found") from error
-        return dict(said)
+        return said
 
     async def _require_own_pod(self, user: User, namespace: str, name: str) -> None:
         """Let pass what comes from a Pod of the TrainJob. Raises ``Forbidden``."""
