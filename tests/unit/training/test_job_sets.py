@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from beamhall.kernel.kinds import JOB, JOB_SET, PERSISTENT_VOLUME_CLAIM, POD, SERVICE
-from beamhall.kernel.objects import annotations_of, labels_of
+from beamhall.kernel.objects import Key, annotations_of, labels_of
+from beamhall.training.jobsets.planner import plan_job_set
 from tests.models.trainer import Trainer, job_set, job_template
+from tests.planning import made
 
 
 def _run(*replicated: Any, **spec: Any) -> Trainer:
@@ -179,6 +181,40 @@ def test_a_job_waits_for_what_it_depends_on() -> None:
     assert run.names(JOB) == ["s-a-0", "s-b-0", "s-c-0"]
 
 
+def test_all_replicas_must_have_come() -> None:
+    ready = [{"name": "a", "status": "Ready"}]
+    run = _run({"name": "a", "replicas": 2}, {"name": "b", "dependsOn": ready})
+    run.start("s-a-0")
+    assert "s-b-0" not in run.names(JOB)
+    run.start("s-a-1")
+    assert "s-b-0" in run.names(JOB)
+
+
+def test_a_set_of_nothing_is_not_complete() -> None:
+    assert _run({"name": "a", "replicas": 0}).conditions(JOB_SET, "s") == []
+
+
+def test_the_job_that_failed_first_is_named() -> None:
+    run = _run({"name": "a"}, {"name": "b"})
+    for name, second in (("s-a-0", 2), ("s-b-0", 1)):
+        since = f"2026-01-02T03:04:0{second}Z"
+        run.get(JOB, name)["status"] = {
+            "conditions": [{"type": "Failed", "status": "True", "reason": "r", "lastTransitionTime": since}]
+        }
+    run.settle()
+    assert "(first failed job: s-b-0)" in run.said(JOB_SET)[0][1]
+
+
+@pytest.mark.parametrize(("strategy", "made_at_once"), [("Recreate", ["s-b-0"]), ("BlockingRecreate", [])])
+def test_jobs_are_made_anew_beside_or_behind_those_that_go(strategy: str, made_at_once: list[str]) -> None:
+    policy = {"maxRestarts": 1, "restartStrategy": strategy}
+    run = _run({"name": "a"}, {"name": "b"}, failurePolicy=policy)
+    run.get(JOB_SET, "s")["status"]["restarts"] = 1
+    run.get(JOB, "s-a-0")["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    del run.world.objects[Key(JOB, "ns", "s-b-0")]
+    assert made(plan_job_set(run.get(JOB_SET, "s"), run.world), JOB) == made_at_once
+
+
 def test_jobs_in_order() -> None:
     run = _run({"name": "a"}, {"name": "b"}, startupPolicy={"startupPolicyOrder": "InOrder"})
     assert run.names(JOB) == ["s-a-0"]
@@ -206,15 +242,15 @@ def test_suspended_and_resumed_with_what_was_changed_meanwhile() -> None:
     run.change(JOB_SET, "s", replicatedJobs=jobs, suspend=False)
     assert run.conditions(JOB_SET, "s") == ["Suspended=False ResumeJobs"]
     assert len(run.pods()) == 2
-    made = run.get(POD, run.pods()[0])
-    assert made["spec"]["nodeSelector"] == {"disk": "fast"}
-    assert labels_of(made)["queue"] == "q"
+    pod = run.get(POD, run.pods()[0])
+    assert pod["spec"]["nodeSelector"] == {"disk": "fast"}
+    assert labels_of(pod)["queue"] == "q"
 
 
 def test_a_set_that_begins_suspended_makes_no_pods() -> None:
     run = _run(suspend=True)
     assert run.names(JOB) == ["s-a-0"]
-    assert run.names(POD) == []
+    assert [reason for reason, _ in run.said(JOB)] == ["Suspended"]
     run.change(JOB_SET, "s", suspend=False)
     assert len(run.pods()) == 1
 

@@ -45,6 +45,7 @@ def test_the_jobset_goes_on_as_it_is_when_its_runtime_changes_or_goes() -> None:
     del run.world.objects[Key(CLUSTER_TRAINING_RUNTIME, "", "r")]
     run.settle()
     run.change(TRAIN_JOB, "t", suspend=True)
+    assert run.pods() == []
     run.change(TRAIN_JOB, "t", suspend=False)
     run.end()
     assert run.conditions()[-1] == "Complete=True AllJobsCompleted"
@@ -123,6 +124,15 @@ def test_the_deadline() -> None:
     assert run.conditions() == ["Failed=True DeadlineExceeded"]
     assert run.get(TRAIN_JOB)["status"]["conditions"][0]["message"] == "TrainJob exceeded its active deadline"
     assert run.names(JOB_SET) == []
+
+
+def test_one_that_ended_in_time_and_is_looked_at_late() -> None:
+    run = _run(train_job(activeDeadlineSeconds=60))
+    ended = {"type": "Completed", "status": "True", "reason": "AllJobsCompleted", "message": "m"}
+    since = {"lastTransitionTime": "2026-01-02T03:04:06Z"}
+    run.get(JOB_SET)["status"] = {"conditions": [ended | since], "restarts": 0}
+    run.wait(61)
+    assert run.conditions() == ["Complete=True AllJobsCompleted"]
 
 
 def test_the_deadline_counts_from_the_last_resumption() -> None:

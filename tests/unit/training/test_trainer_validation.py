@@ -141,6 +141,11 @@ def test_what_may_change(change: Any, causes: Any) -> None:
     assert _causes({**old, "spec": {**old["spec"], **change}}, old) == causes
 
 
+def test_labels_of_one_that_its_runtime_would_not_take_any_more_may_be_changed() -> None:
+    old = train_job(trainer={"env": [{"name": "PET_NNODES", "value": "1"}]})
+    assert _causes({**old, "metadata": {**old["metadata"], "labels": {}}}, old, runtime(policy={"torch": {}})) == []
+
+
 def test_a_trainjob_whose_runtime_is_gone_may_still_be_changed() -> None:
     old = train_job(runtimeRef={"name": "gone"})
     assert _causes({**old, "spec": {**old["spec"], "suspend": True}}, old) == []

@@ -125,7 +125,7 @@ def may_start(job_set: JobSet, replicated: ReplicatedJob, counts: Mapping[str, M
             return False
         reached = there["succeeded"]
         if dependency.status == "Ready":
-            reached += there["ready"] + there["failed"]
+            reached += there["ready"]  # upstream counts failed ones too, but a failed Job restarts or fails the set
         if reached < other.replicas:
             return False
     return True
@@ -133,7 +133,7 @@ def may_start(job_set: JobSet, replicated: ReplicatedJob, counts: Mapping[str, M
 
 def has_started(replicated: ReplicatedJob, there: Mapping[str, Any]) -> bool:
     """Tell whether all Jobs of a template are ready or have ended."""
-    return bool(there["ready"] + there["failed"] + there["succeeded"] >= replicated.replicas)
+    return bool(there["ready"] + there["succeeded"] >= replicated.replicas)
 
 
 def has_succeeded(job_set: JobSet, children: Children) -> bool:
