@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         pipeline_fail_fast: Whether after a failed step no new steps of the same DAG start, as KFP's backend does it.
         final_status_state: What exit tasks are told of success: ``SUCCEEDED``, or ``COMPLETE`` as KFP's backend says.
         step_caching: Whether steps take the results of earlier ones with the same inputs.
+        fit_steps: Whether steps that ask for what no node has do with what there is; if not, they wait for it.
         steps_at_once: How many steps of all runs run at once; 0: eight for each core, but 16 at least.
         time_zone: That of cron expressions of recurring runs that name none.
         artifact_roots: Directories beside that of the data from which artifacts may be shown to those who may read
@@ -93,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pipeline_fail_fast: bool = True
     final_status_state: str = "SUCCEEDED"
     step_caching: bool = True
+    fit_steps: bool = True
     steps_at_once: int = 0
     time_zone: str = "UTC"
     artifact_roots: str = ""
