@@ -96,5 +96,6 @@ def _driver_settings(settings: Settings) -> DriverSettings:
         fail_fast=settings.pipeline_fail_fast,
         final_status_state=settings.final_status_state,
         caching=settings.step_caching,
+        fit_steps=settings.fit_steps,
         steps_at_once=settings.steps_at_once or DEFAULT_STEPS_AT_ONCE,
     )

@@ -6,7 +6,7 @@ Read on in ``carrier``, which begins attempts and is told how they ended.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -86,6 +86,7 @@ class Attempt:
         self._pod: Object | None = None
         self._step: Step | None = None
         self._why = ""
+        self._without: Sequence[str] = ()
         self.held: Callable[[str], None] = lambda _: None
 
     async def run(self) -> Ended:
@@ -132,6 +133,7 @@ class Attempt:
             os.makedirs(directory, exist_ok=True)  # noqa: PTH103  takes microseconds
         with self._tools.pods.watching(self._facts.namespace, step.name) as watched:
             pod["metadata"]["annotations"][ROOT_ANNOTATION] = step.root
+            pod, self._without = await self._tools.fitting.of(pod)
             made = self._pod = await self._make(step.name, pod)
             if watched.pod is None:
                 watched.see(made)
@@ -209,10 +211,11 @@ class Attempt:
         if self._is_stopped:
             return "it was stopped"
         lines = await last_lines(self._tools.client, self._facts.namespace, step.name) if end.has_log else ""
+        without = "".join(f"\nOn this cluster {each}." for each in self._without)
         if not lines:
-            return end.error
+            return f"{end.error}{without}"
         command = f"beamhall runs logs {self._facts.run_id} {self._start.path.removeprefix('/')}"
-        return f"{end.error}\nThe last lines of its log:\n{lines}\nAll of it: {command}"
+        return f"{end.error}{without}\nThe last lines of its log:\n{lines}\nAll of it: {command}"
 
     async def _do(self, step: Step) -> Ended:
         """Do what needs no Pod."""

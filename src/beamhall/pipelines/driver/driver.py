@@ -16,6 +16,7 @@ from beamhall.pipelines.driver.beginning import begun, facts_of, rooted
 from beamhall.pipelines.driver.carrier import DEFECTS, Carrier, RunGone
 from beamhall.pipelines.driver.claims import clear_workspace
 from beamhall.pipelines.driver.files import RootOf
+from beamhall.pipelines.driver.fitting import Fitting
 from beamhall.pipelines.driver.janitor import Janitor
 from beamhall.pipelines.driver.ledger import TERMINATED, Ledger
 from beamhall.pipelines.driver.loading import RETRY, TERMINATE, failed, loaded, retried, wanting
@@ -64,7 +65,7 @@ class PipelineDriver:
         self.specifications = Specifications()
         self._tools = Tools(
             history, client, root_of, clock, signals, settings, Pods(client), Slots(settings.steps_at_once),
-            Janitor(client, root_of, settings),
+            Janitor(client, root_of, settings), Fitting(client, clock, is_wanted=settings.fit_steps),
         )  # fmt: skip
         self._carriers: dict[str, Carrier] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}

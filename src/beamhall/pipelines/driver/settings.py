@@ -19,6 +19,7 @@ class DriverSettings:
         loop_window: How many iterations of loops are alive at once, in each run.
         steps_at_once: How many steps run at once, of all runs together; the others are PENDING.
         runs_at_once: How many runs are carried at once; the others are PENDING.
+        fit_steps: Whether steps that ask for what no node has do with what there is. For clusters that do not grow.
         launcher: What runs around steps whose files are not on this machine; see ``steps.facts.RunFacts``.
         poll_s: How often the table of runs is looked at, in case that nobody rang.
         sweep_s: How often Pods are looked for that nobody needs.
@@ -34,6 +35,7 @@ class DriverSettings:
     loop_window: int = 256
     steps_at_once: int = DEFAULT_STEPS_AT_ONCE
     runs_at_once: int = 256
+    fit_steps: bool = False
     launcher: Sequence[str] = ("beamhall-launcher",)
     poll_s: float = 5.0
     sweep_s: float = 60.0

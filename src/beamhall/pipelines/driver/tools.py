@@ -7,6 +7,7 @@ from beamhall.history.history import History
 from beamhall.history.records import Moment
 from beamhall.kernel.clock import Clock
 from beamhall.pipelines.driver.files import Files, RootOf
+from beamhall.pipelines.driver.fitting import Fitting
 from beamhall.pipelines.driver.janitor import Janitor
 from beamhall.pipelines.driver.pods import Pods
 from beamhall.pipelines.driver.records import moment_of
@@ -29,6 +30,7 @@ class Tools:
         pods: Follows Pods.
         slots: Says how many steps run at once.
         janitor: Deletes Pods.
+        fitting: Makes Pods fit the nodes.
     """
 
     history: History
@@ -40,6 +42,7 @@ class Tools:
     pods: Pods
     slots: Slots
     janitor: Janitor
+    fitting: Fitting
 
     async def files(self, namespace: str) -> Files:
         """Give what reads and writes a namespace's files. Raises ``ApiError``."""
