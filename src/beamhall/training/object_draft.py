@@ -1,7 +1,8 @@
-"""A plan in the making for an object with general conditions: its next status, and what was decided so far.
+"""A plan in the making: an object's next status, and the actions that were decided so far.
 
-The status is written once, first of all, as the difference to what is stored; a plan that changes nothing writes
-nothing. Jobs of v1 have conditions with rules of their own: see ``draft``.
+The status is written once, as the difference to what is stored; a plan that changes nothing writes nothing, so looking
+at an object never makes it move. ``ObjectDraft`` knows no conditions, ``ConditionsDraft`` has those of Kubernetes in
+general, and ``draft`` those of v1's jobs. Decisions are made in the planners.
 """
 
 import copy
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from beamhall.kernel.conditions import Status, find_condition, make_condition, with_condition
 from beamhall.kernel.difference import merge_patch_between
 from beamhall.kernel.kinds import Kind
-from beamhall.kernel.objects import ReadOnlyObject, key_of, metadata_of, uid_of
+from beamhall.kernel.objects import Key, ReadOnlyObject, key_of, metadata_of, uid_of
 from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, View
 
 
@@ -34,29 +35,14 @@ class ObjectDraft:
         self._emits: list[Emit] = []
         self._again_s: list[float] = []
 
-    def is_true(self, type_: str) -> bool:
-        """Tell whether the next status has a condition of this type that is true."""
-        found = find_condition(self.status.get("conditions"), type_)
-        return found is not None and found.get("status") == "True"
-
-    def set_condition(self, type_: str, status: Status, reason: str, message: str) -> bool:
-        """Set a condition. Gives whether its status is another now: an event that belongs to it is due."""
-        before = find_condition(self.status.get("conditions"), type_)
-        condition = make_condition(type_, status, reason, message, self.view.now)
-        self.status["conditions"] = with_condition(self.status.get("conditions"), condition)
-        return before is None or before.get("status") != status
+    @property
+    def key(self) -> Key:
+        """The object's key."""
+        return key_of(self._kind, self.object)
 
     def emit(self, reason: str, message: str, type_: Literal["Normal", "Warning"] = "Normal") -> None:
         """Record an event about the object."""
         self._emits.append(Emit(self._kind, self.object, reason, message, type_))
-
-    def create(self, kind: Kind, obj: dict[str, Any]) -> None:
-        """Make a child."""
-        self._changes.append(Create(kind, obj))
-
-    def delete(self, kind: Kind, obj: ReadOnlyObject, propagation: Literal["Background", "Foreground"]) -> None:
-        """Delete an object."""
-        self._changes.append(Delete(key_of(kind, obj), uid_of(obj), propagation=propagation))
 
     def patch(self, kind: Kind, obj: ReadOnlyObject, patch: Mapping[str, Any]) -> None:
         """Change an object."""
@@ -70,9 +56,36 @@ class ObjectDraft:
         """Close the draft."""
         actions: list[Action] = []
         if patch := merge_patch_between(self._before, self.status):
-            # What was decided rests on what stood there: nobody may have changed it meanwhile.
+            # What was decided rests on what stood there: nobody may have changed it meanwhile. And first of all
+            # actions, so that nothing else is done on the ground of an old picture.
             revision = str(metadata_of(self.object).get("resourceVersion") or "")
-            key, uid = key_of(self._kind, self.object), uid_of(self.object)
-            actions.append(Patch(key, {"status": patch}, subresource="status", uid=uid, revision=revision))
+            status = {"status": {**patch, **self._stamp()}}
+            actions.append(Patch(self.key, status, subresource="status", uid=uid_of(self.object), revision=revision))
         actions += [*self._changes, *self._emits]
         return Plan(actions, min(self._again_s, default=None), why)
+
+    def _stamp(self) -> Mapping[str, Any]:
+        """Give what every write of the status has."""
+        return {}
+
+
+class ConditionsDraft(ObjectDraft):
+    """Collects what is to be done about an object with general conditions."""
+
+    def is_true(self, type_: str) -> bool:
+        """Tell whether the next status has a condition of this type that is true."""
+        found = find_condition(self.status.get("conditions"), type_)
+        return found is not None and found.get("status") == "True"
+
+    def set_condition(self, type_: str, status: Status, reason: str, message: str) -> None:
+        """Set a condition."""
+        condition = make_condition(type_, status, reason, message, self.view.now)
+        self.status["conditions"] = with_condition(self.status.get("conditions"), condition)
+
+    def create(self, kind: Kind, obj: dict[str, Any]) -> None:
+        """Make a child."""
+        self._changes.append(Create(kind, obj))
+
+    def delete(self, kind: Kind, obj: ReadOnlyObject, propagation: Literal["Background", "Foreground"]) -> None:
+        """Delete an object."""
+        self._changes.append(Delete(key_of(kind, obj), uid_of(obj), propagation=propagation))

@@ -21,7 +21,7 @@ from beamhall.training.jobsets import policies
 from beamhall.training.jobsets.jobs import build_claims, build_job, build_service, resume_patch
 from beamhall.training.jobsets.policies import Children, sort_children
 from beamhall.training.jobsets.spec import JobSet, ReplicatedJob, read_job_set
-from beamhall.training.object_draft import ObjectDraft
+from beamhall.training.object_draft import ConditionsDraft
 
 COMPLETED = "Completed"
 FAILED = "Failed"
@@ -34,7 +34,7 @@ _OPPOSITE = {_IN_PROGRESS: _STARTED, _STARTED: _IN_PROGRESS}
 Counts = Mapping[str, Mapping[str, Any]]
 
 
-class _Draft(ObjectDraft):
+class _Draft(ConditionsDraft):
     """A JobSet's plan in the making."""
 
     def __init__(self, job_set: JobSet, view: View) -> None:

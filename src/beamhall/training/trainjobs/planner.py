@@ -40,7 +40,7 @@ from beamhall.kernel.objects import (
 from beamhall.kernel.plan import Plan, View
 from beamhall.kernel.planner import Planner
 from beamhall.training.gangs import Gang
-from beamhall.training.object_draft import ObjectDraft
+from beamhall.training.object_draft import ConditionsDraft
 from beamhall.training.trainjobs.gangs import build_pod_group, join_gang
 from beamhall.training.trainjobs.jobset import build_job_set, mutable_patch
 from beamhall.training.trainjobs.mpi import build_hostfile
@@ -108,7 +108,7 @@ def plan_train_job(settings: TrainJobSettings, obj: ReadOnlyObject, view: View) 
         return Plan(why="the TrainJob is being deleted")
     if (spec.get("managedBy") or OUR_MANAGER) != OUR_MANAGER:
         return Plan(why=f"the TrainJob is managed by {spec['managedBy']}")
-    draft = ObjectDraft(TRAIN_JOB, obj, view)
+    draft = ConditionsDraft(TRAIN_JOB, obj, view)
     job_set = view.get(JOB_SET, name_of(obj), namespace_of(obj))
     if job_set is not None and not is_controlled_by(job_set, obj):
         return _name_taken(draft)
@@ -132,14 +132,14 @@ def plan_train_job(settings: TrainJobSettings, obj: ReadOnlyObject, view: View) 
     return draft.plan("the TrainJob follows its JobSet" if job_set else "the TrainJob gets its JobSet")
 
 
-def _name_taken(draft: ObjectDraft) -> Plan:
+def _name_taken(draft: ConditionsDraft) -> Plan:
     message = f'JobSet "{name_of(draft.object)}" belongs to another: delete it, or give the TrainJob another name'
     draft.emit("TrainJobResourcesCreationFailed", f"TrainJob resources reconciliation failed: {message}", "Warning")
     draft.again_after(_TAKEN_RETRY_S)
     return draft.plan("the name of its JobSet is taken")
 
 
-def _after_the_end(draft: ObjectDraft, job_set: ReadOnlyObject | None) -> Plan:
+def _after_the_end(draft: ConditionsDraft, job_set: ReadOnlyObject | None) -> Plan:
     """Let the counts go on while the JobSet is cleaned up; the conditions stay for ever."""
     if job_set is not None and not is_being_deleted(job_set):
         failed = find_condition(draft.status.get("conditions"), FAILED) or {}
@@ -150,7 +150,7 @@ def _after_the_end(draft: ObjectDraft, job_set: ReadOnlyObject | None) -> Plan:
     return draft.plan("the TrainJob is finished")
 
 
-def _turn_suspended(draft: ObjectDraft, *, is_suspended: bool) -> None:
+def _turn_suspended(draft: ConditionsDraft, *, is_suspended: bool) -> None:
     if is_suspended and not draft.is_true(SUSPENDED):
         draft.set_condition(SUSPENDED, "True", "Suspended", "TrainJob is suspended")
         draft.emit("Suspended", "TrainJob is suspended")
@@ -159,7 +159,7 @@ def _turn_suspended(draft: ObjectDraft, *, is_suspended: bool) -> None:
         draft.emit("Resumed", "TrainJob is resumed")
 
 
-def _has_time_left(draft: ObjectDraft, job_set: ReadOnlyObject | None) -> bool:
+def _has_time_left(draft: ConditionsDraft, job_set: ReadOnlyObject | None) -> bool:
     """End a TrainJob that has been active for too long; the clock starts again when it is resumed."""
     spec: Mapping[str, Any] = draft.object["spec"]
     deadline_s = spec.get("activeDeadlineSeconds")
@@ -179,7 +179,7 @@ def _has_time_left(draft: ObjectDraft, job_set: ReadOnlyObject | None) -> bool:
     return False
 
 
-def _carry(draft: ObjectDraft, job_set: ReadOnlyObject | None, kind: Kind, settings: TrainJobSettings) -> None:
+def _carry(draft: ConditionsDraft, job_set: ReadOnlyObject | None, kind: Kind, settings: TrainJobSettings) -> None:
     """Make the JobSet, or bring it to what the TrainJob says now.
 
     Raises:
@@ -217,7 +217,7 @@ def _build(obj: ReadOnlyObject, runtime_object: ReadOnlyObject, settings: TrainJ
     return wanted, runtime
 
 
-def _current_runtime(draft: ObjectDraft, kind: Kind) -> ReadOnlyObject:
+def _current_runtime(draft: ConditionsDraft, kind: Kind) -> ReadOnlyObject:
     obj = draft.object
     name = str(obj["spec"]["runtimeRef"].get("name") or "")
     found = draft.view.get(kind, name, namespace_of(obj) if kind.namespaced else "")
@@ -269,7 +269,7 @@ def _ended(job_set: ReadOnlyObject) -> Mapping[str, Any] | None:
     return next((c for c in conditions if c["type"] in _ENDS and c["status"] == "True"), None)
 
 
-def _follow(draft: ObjectDraft, job_set: ReadOnlyObject | None) -> None:
+def _follow(draft: ConditionsDraft, job_set: ReadOnlyObject | None) -> None:
     """Take over how the JobSet is."""
     if job_set is None:
         return
@@ -278,12 +278,12 @@ def _follow(draft: ObjectDraft, job_set: ReadOnlyObject | None) -> None:
         _end(draft, _ENDS[ended["type"]], str(ended.get("reason")), str(ended.get("message")))
 
 
-def _count_jobs(draft: ObjectDraft, job_set: ReadOnlyObject) -> None:
+def _count_jobs(draft: ConditionsDraft, job_set: ReadOnlyObject) -> None:
     counts = (job_set.get("status") or {}).get("replicatedJobsStatus") or ()
     if counts:
         draft.status["jobsStatus"] = [{field: entry.get(field, 0) for field in _COUNTS} for entry in counts]
 
 
-def _end(draft: ObjectDraft, type_: str, reason: str, message: str) -> None:
+def _end(draft: ConditionsDraft, type_: str, reason: str, message: str) -> None:
     draft.set_condition(type_, "True", reason, message)
     draft.emit(reason, message, "Warning" if type_ == FAILED else "Normal")
