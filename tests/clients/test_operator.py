@@ -66,6 +66,21 @@ def test_a_job_is_planned_by_another_process(
     assert process.poll() is None
 
 
+def test_a_trainjob_is_planned_by_another_process(
+    service: ServiceProcess, operator: Callable[[], subprocess.Popen[str]]
+) -> None:
+    trainer = {"image": "python:3.11", "command": ["python3", "-c", "print('trained')"]}
+    spec = {"runtimeRef": {"name": "xgboost-distributed"}, "trainer": trainer}
+    job = {"apiVersion": "trainer.kubeflow.org/v1alpha1", "kind": "TrainJob", "metadata": {"name": "t"}, "spec": spec}
+    service.kubectl("-n", "lab", "create", "-f", "-", stdin=yaml.safe_dump(job))
+    operator()
+    service.kubectl("-n", "lab", "wait", "trainjob/t", "--for=condition=Complete", "--timeout=60s")
+    (pod,) = json.loads(service.kubectl("-n", "lab", "get", "pods", "-o", "json"))["items"]
+    names = {variable["name"] for variable in pod["spec"]["containers"][0]["env"]}
+    assert "DMLC_TRACKER_URI" in names
+    assert "KUBEFLOW_TRAINER_SERVER_URL" not in names  # another cluster's API server takes no reports
+
+
 def test_two_operators_make_nothing_twice_and_one_takes_over(
     service: ServiceProcess, operator: Callable[[], subprocess.Popen[str]]
 ) -> None:

@@ -56,7 +56,6 @@ class Cluster:
         catalog = Catalog.load(settings.data)
         self._api = api
         self._access = access
-        self._capabilities = settings.capabilities
         self._agent = Agent(
             LocalClient(api, User(node, (ADMIN_GROUP, "system:nodes"))),
             catalog, settings.data, _agent_settings(settings), clock,
@@ -104,8 +103,7 @@ class Cluster:
             await self._api.begun.wait()
             await install_roles(self.client, embedded_definitions())
             await publish(self.client, self._access)
-            if "training" in self._capabilities:
-                await install_trainer(self.client)
+            await install_trainer(self.client)
             self._installed.set()
             parts.create_task(self._manager.run())
             parts.create_task(self._agent.run())

@@ -15,7 +15,7 @@ _GRACE_AFTER_FINISH_S = 5.0
 
 def embedded_controllers(capabilities: Collection[str], own_node: str) -> list[Controller]:
     """Give the controllers of the embedded cluster: its own workloads, and those of the capabilities named."""
-    controllers = _controllers(workload_planners(own_node))
+    controllers = _controllers((*workload_planners(own_node), job_set_planner()))
     if "training" not in capabilities:
         return controllers
     # One machine must not run a finished job's parameter servers for ever, and starts jobs whole or not at all.
@@ -25,7 +25,7 @@ def embedded_controllers(capabilities: Collection[str], own_node: str) -> list[C
         is_on_loopback=True,
         takes_reports=True,
     )
-    return controllers + _controllers((job_set_planner(), *training_planners(training)))
+    return controllers + _controllers(training_planners(training))
 
 
 def embedded_definitions() -> list[Object]:
