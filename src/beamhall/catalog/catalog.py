@@ -56,7 +56,8 @@ class Catalog:
 
     def __init__(self, data_dir: Path, files: Sequence[Path]) -> None:
         self._files = tuple(files)
-        self._directory = data_dir.absolute() / "environments"
+        # Its real place: programs of environments name their interpreter by its path, and others may share it.
+        self._directory = (data_dir / "environments").resolve()
         self._preparation = Preparation(self._directory)
         self._stamps = [_stamp(file) for file in self._files]
         self._documents = [read_document(file) for file in self._files]

@@ -34,7 +34,7 @@ def training_frameworks(cluster_domain: str = "", *, is_on_loopback: bool = Fals
         MPIJob(is_on_loopback=is_on_loopback),
         MPIJobV2Beta1(is_on_loopback=is_on_loopback),
         JAXJob(),
-        XGBoostJob(),
+        XGBoostJob(is_on_loopback=is_on_loopback),
         PaddleJob(),
     )
 

@@ -49,6 +49,7 @@ def test_every_shipped_environment_has_pins_and_all_but_torch_have_hashes(data: 
         "jax",
         "jupyterlab",
         "kfp",
+        "mpi",
         "python",
         "pytorch",
         "scikit-learn",
@@ -59,7 +60,7 @@ def test_every_shipped_environment_has_pins_and_all_but_torch_have_hashes(data: 
         text = "\n".join(environment.requirements)
         assert "://" not in text
         if name not in ("python", "pytorch"):
-            assert text.count("==") > 5
+            assert text.count("==") > 2
             assert "--hash=sha256:" in text
     assert "torch==2.13.0" in environments["pytorch"].pins
     assert environments["tensorflow"].warm == environments["jax"].warm == ()

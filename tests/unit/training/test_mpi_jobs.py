@@ -9,6 +9,7 @@ from beamhall.kernel.kinds import CONFIG_MAP, POD_GROUP, ROLE, ROLE_BINDING, SER
 from beamhall.kernel.objects import Key
 from beamhall.training.frameworks.mpijob import MPIJob
 from beamhall.training.frameworks.mpijobv2beta1 import MPIJobV2Beta1
+from beamhall.training.frameworks.xgboostjob import XGBoostJob
 from beamhall.training.job import Framework
 from beamhall.training.validation import validate
 from tests.planning import said
@@ -104,17 +105,18 @@ def test_a_launcher_with_gpus_is_a_host_too() -> None:
     assert run.world.objects[Key(ROLE, "ns", "j-launcher")]["rules"][1]["resourceNames"][0] == "j-launcher"
 
 
+@pytest.mark.parametrize("field", ["command", "args"])
 @pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        (["/usr/sbin/sshd", "-De", "-f", "/home/mpiuser/.sshd_config"], ["sleep"]),
-        (["python", "serve.py"], ["python", "serve.py"]),
-    ],
+    ("words", "is_idle"),
+    [(["/usr/sbin/sshd", "-De", "-f", "/home/mpiuser/.sshd_config"], True), (["python", "serve.py"], False)],
 )
-def test_workers_need_no_ssh_server(command: list[str], expected: list[str]) -> None:
-    run = Run(_v2(template=_template(*command)), V2)
-    assert run.pod("j-worker-0")["spec"]["containers"][0]["command"] == expected
-    assert run.pod("j-launcher")["spec"]["containers"][0]["command"] == command
+def test_workers_need_no_ssh_server(field: str, words: list[str], is_idle: bool) -> None:
+    probe = {"tcpSocket": {"port": 2222}}
+    run = Run(_v2(template=_template(**{field: words}, readinessProbe=probe)), V2)
+    worker, launcher = (run.pod(name)["spec"]["containers"][0] for name in ("j-worker-0", "j-launcher"))
+    assert (worker.get("command") == ["sleep"]) == is_idle
+    assert ("readinessProbe" in worker) != is_idle
+    assert (launcher[field], launcher["readinessProbe"]) == (words, probe)
 
 
 def test_discover_hosts_follows_the_workers_that_run() -> None:
@@ -250,6 +252,13 @@ def test_on_the_loopback_network_open_mpi_is_told_so() -> None:
     assert run.env("j-launcher")["OMPI_MCA_btl_tcp_if_include"] == "lo"
     for pod in run.pods:
         assert run.pod(pod)["metadata"]["annotations"] == {"network.beamhall/chosen-ports": "loopback"}
+
+
+def test_on_the_loopback_network_xgboost_listens_there() -> None:
+    for is_on_loopback, expected in ((True, {"network.beamhall/chosen-ports": "loopback"}), (False, None)):
+        framework = XGBoostJob(is_on_loopback=is_on_loopback)
+        run = Run(job_of(framework, {"Master": 1}), framework)
+        assert run.pod("j-master-0")["metadata"].get("annotations") == expected
 
 
 def test_each_version_runs_its_own_jobs() -> None:

@@ -41,7 +41,7 @@ _MASTER = {
         (
             TORCH, {"Worker": 3}, {"elasticPolicy": {"minReplicas": 1, "maxReplicas": 5}}, "j-worker-2",
             {"PET_NPROC_PER_NODE": "auto", "PET_NNODES": "1:5", "PET_RDZV_BACKEND": "c10d",
-             "PET_RDZV_ENDPOINT": "j-worker-0:23456"},
+             "PET_RDZV_ENDPOINT": "j-worker-0:23456", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
         ),
         (
             TORCH, {"Worker": 3},
@@ -51,7 +51,7 @@ _MASTER = {
             "j-worker-0",
             {"PET_NPROC_PER_NODE": "2", "PET_NNODES": "3:3", "PET_RDZV_BACKEND": "etcd-v2",
              "PET_RDZV_ENDPOINT": "etcd:2379", "PET_RDZV_ID": "r", "PET_MAX_RESTARTS": "0",
-             "PET_RDZV_CONF": "timeout=9,a=b", "PET_STANDALONE": ""},
+             "PET_RDZV_CONF": "timeout=9,a=b", "PET_STANDALONE": "", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
         ),
         (
             JAX, {"Worker": 3}, {}, "j-worker-2",

@@ -12,9 +12,9 @@ from typing import Any
 
 from beamhall.kernel.errors import Cause
 from beamhall.kernel.kinds import CONFIG_MAP, MPI_JOB, ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind
-from beamhall.kernel.names import CHOSEN_PORTS_ANNOTATION
 from beamhall.kernel.objects import Object, ReadOnlyObject
 from beamhall.training.frameworks import mpifiles
+from beamhall.training.frameworks.loopback import choose_ports_on_loopback
 from beamhall.training.frameworks.ranked import variable
 from beamhall.training.job import Framework, Observed, TrainingJob, main_container
 
@@ -81,15 +81,17 @@ class MPIJob(Framework):
         """Give every Pod the files, the launcher its account, and the workers something to do meanwhile."""
         mpifiles.mount_files(pod["spec"], f"{job.name}-config")
         if self.is_on_loopback:
-            pod["metadata"].setdefault("annotations", {})[CHOSEN_PORTS_ANNOTATION] = "loopback"
+            choose_ports_on_loopback(pod)
         if type_ == LAUNCHER:
             pod["spec"]["serviceAccountName"] = self.account(job)
             return
         container = main_container(self, pod["spec"]["containers"])
-        command: Sequence[str] = container.get("command") or ()
-        if not command or command[0].rpartition("/")[2] == _SERVER:
-            # Daemons come through the API, so there is nothing for an SSH server to do.
+        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        if not words or words[0].rpartition("/")[2] == _SERVER:
+            # Daemons come through the API, so there is nothing for an SSH server to do, and nothing to ask it for.
             container["command"], container["args"] = _IDLE[:1], _IDLE[1:]
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                container.pop(probe, None)
 
     def account(self, job: TrainingJob) -> str:
         """Name the launcher's ServiceAccount."""

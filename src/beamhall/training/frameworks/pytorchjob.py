@@ -94,5 +94,8 @@ def _elastic(job: TrainingJob) -> Iterator[Object]:
     if configuration := policy.get("rdzvConf"):
         pairs = (f"{pair.get('key', '')}={pair.get('value', '')}" for pair in configuration)
         yield variable("PET_RDZV_CONF", ",".join(pairs))
+    # With a shared store, torchrun (2.13 at least) tells its address in the first round only: who comes later waits for
+    # it in vain, so that no job could grow.
+    yield variable("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     if policy.get("standalone"):
         yield variable("PET_STANDALONE", "")

@@ -9,18 +9,26 @@ from collections.abc import Sequence
 from beamhall.kernel.errors import Cause
 from beamhall.kernel.kinds import XGBOOST_JOB
 from beamhall.kernel.objects import Object
+from beamhall.training.frameworks.loopback import choose_ports_on_loopback
 from beamhall.training.frameworks.ranked import MASTER, WORKER, Ranked, rank, variable
 from beamhall.training.job import TrainingJob
 
 
 class XGBoostJob(Ranked):
-    """The framework of XGBoostJob objects."""
+    """The framework of XGBoostJob objects.
+
+    Args:
+        is_on_loopback: Whether Pods have addresses on the loopback network, as those of the embedded cluster do.
+    """
 
     kind = XGBOOST_JOB
     replicas_field = "xgbReplicaSpecs"
     container = "xgboost"
     port_name = "xgboostjob-port"
     port = 9999
+
+    def __init__(self, *, is_on_loopback: bool = False) -> None:
+        self.is_on_loopback = is_on_loopback
 
     def environment(self, job: TrainingJob, type_: str, index: int, container: str) -> Sequence[Object]:
         """Give every container the tracker's address and its own rank."""
@@ -35,6 +43,11 @@ class XGBoostJob(Ranked):
             names = (job.child_name(WORKER, i) for i in range(job.replicas[WORKER].count))
             result += [variable("WORKER_PORT", job.port(WORKER)), variable("WORKER_ADDRS", ",".join(names))]
         return result
+
+    def finish_pod(self, job: TrainingJob, type_: str, index: int, pod: Object) -> None:
+        """Let XGBoost listen where it tells its peers that it does."""
+        if self.is_on_loopback:
+            choose_ports_on_loopback(pod)
 
     def validate(self, job: TrainingJob) -> Sequence[Cause]:
         """Ask for exactly one master."""
