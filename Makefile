@@ -21,7 +21,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: $(STAMP)  ## the whole service and a TFJob trained on real data (ARGS=--exit ends it)
+demo: $(STAMP)  ## the whole service and a pipeline that trains on real data (ARGS=--exit ends it)
 	$(BIN)/beamhall demo $(ARGS)
 
 test: check  ## every check and every test

@@ -39,7 +39,8 @@ def train(dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model], image: 
     def replicas(number: int) -> dict:
         command = ["python", "-m", "trainer.task", f"--training_steps={training_steps}"]
         command += [f"--data={dataset.path}", f"--model_dir={model.path}"]
-        container = {"name": "tensorflow", "image": image, "command": command}
+        resources = {"requests": {"cpu": "200m"}}  # a share of a busy machine
+        container = {"name": "tensorflow", "image": image, "command": command, "resources": resources}
         return {"replicas": number, "restartPolicy": "OnFailure", "template": {"spec": {"containers": [container]}}}
 
     config.load_incluster_config()
@@ -118,4 +119,7 @@ def digits(training_steps: int = 1000, workers: int = 2, held_out: float = 0.2, 
     prepared = prepare(held_out=held_out, seed=seed)
     trained = train(dataset=prepared.output, image=IMAGE, training_steps=training_steps, workers=workers)
     trained.set_caching_options(False)
-    return evaluate(dataset=prepared.output, model=trained.output).outputs["Output"]
+    evaluated = evaluate(dataset=prepared.output, model=trained.output)
+    for step in (prepared, trained, evaluated):
+        step.set_cpu_request("200m")
+    return evaluated.outputs["Output"]

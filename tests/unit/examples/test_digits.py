@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -99,3 +100,11 @@ def test_the_manifest_has_the_shape_that_users_know() -> None:
     (volume,) = replicas["Worker"]["template"]["spec"]["volumes"]
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     assert claim["metadata"]["namespace"] == job["metadata"]["namespace"]
+
+
+def test_the_compiled_pipeline_is_that_of_its_source(tmp_path: Path) -> None:
+    """`beamhall demo` runs the compiled one, so that it needs no SDK."""
+    package = tmp_path / "pipeline.yaml"
+    command = [str(Path(sys.executable).with_name("kfp")), "dsl", "compile", "--py", str(DIGITS / "pipeline.py")]
+    subprocess.run([*command, "--output", str(package)], check=True, capture_output=True)
+    assert yaml.safe_load(package.read_text()) == yaml.safe_load((DIGITS / "pipeline.yaml").read_text())
