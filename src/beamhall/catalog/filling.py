@@ -85,24 +85,29 @@ class Filling:
             EnvironmentFailed: It cannot be done; the message names the requirement that failed.
         """
         for i, install in enumerate(self.environment.installs):
-            file = pins.with_name(f"{pins.name}-{i}.txt")
             is_last = i == len(self.environment.installs) - 1
-            try:
-                await self._put(install, file, is_last=is_last)
-            except EnvironmentFailed as failure:
-                instead = stand_in(install)
-                if instead is None:
-                    raise
-                self.say(f"{failure.requirement or 'the SDK'} cannot be had; a newer kfp stands in for it")
-                await asyncio.to_thread(file.unlink, missing_ok=True)
-                try:
-                    await self._put(instead, file, is_last=is_last)
-                except EnvironmentFailed:
-                    raise failure from None
+            await self._add(install, pins.with_name(f"{pins.name}-{i}.txt"), is_last=is_last)
         await asyncio.to_thread(bridge_old_name, self.prefix)
 
-    async def _put(self, install: Install, file: Path, *, is_last: bool) -> None:
-        """Install something on top, as it was written down in a file, or is now."""
+    async def _add(self, install: Install, file: Path, *, is_last: bool) -> None:
+        """Carry out one install; where the SDK that it names cannot be had any more, with a newer one."""
+        try:
+            await self._add_as_it_is(install, file, is_last=is_last)
+        except EnvironmentFailed as failure:
+            instead = stand_in(install)
+            if instead is None:
+                raise
+            self.say(f"{failure.requirement or 'the SDK'} cannot be had; a newer kfp stands in for it")
+            other = file.with_suffix(".instead")
+            try:
+                await self._add_as_it_is(instead, other, is_last=is_last)
+            except EnvironmentFailed:
+                await asyncio.to_thread(other.unlink, missing_ok=True)
+                raise failure from None
+            await asyncio.to_thread(other.replace, file)
+
+    async def _add_as_it_is(self, install: Install, file: Path, *, is_last: bool) -> None:
+        """Write down what an install comes to, unless that was done before, and install that."""
         sources = self._sources(install)
         if not await asyncio.to_thread(file.exists):
             self.say(f"resolving {', '.join(install.requirements)}")

@@ -1,10 +1,13 @@
 """Environments derived from others: made with the real uv, shared, pinned, and not made where the base has it all."""
 
 import asyncio
+import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +118,30 @@ async def test_a_newer_sdk_stands_in_for_one_that_cannot_be_had(preparation: Pre
     for wanted in ("kfp==3.0.0", "kfp>=2.10", "kfp-server-api==2.0.0"):
         with pytest.raises(EnvironmentFailed):
             await preparation.make(derived(BASE, [Install((wanted,), is_alone=True)]), say)
+
+
+async def test_a_newer_sdk_stands_in_for_one_whose_packages_no_longer_build(
+    preparation: Preparation, wheels: Wheels, tmp_path: Path
+) -> None:
+    """What an old package needs is known without a build: it is the install that fails. Who comes later follows."""
+    wheels("kfp", "2.9.0", modules=SDK)
+    directory = wheels("kfp", "2.0.1", requires="old==1.0").parent
+    says = b"Metadata-Version: 2.2\nName: old\nVersion: 1.0\n"
+    backend = b'[build-system]\nrequires = []\nbuild-backend = "gone"\nbackend-path = ["."]\n'
+    with tarfile.open(directory / "old-1.0.tar.gz", "w:gz") as archive:
+        for name, content in (("PKG-INFO", says), ("pyproject.toml", backend)):
+            entry = tarfile.TarInfo(f"old-1.0/{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    said: list[str] = []
+    old = derived(BASE, [Install(("kfp==2.0.1",))])
+    for _ in range(2):
+        prefix = await preparation.make(old, said.append)
+        assert len(list(prefix.glob("lib/python3*/site-packages/kfp-2.9.0.dist-info"))) == 1
+        shutil.rmtree(prefix)
+    assert said.count("old==1.0 cannot be had; a newer kfp stands in for it") == 1
+    assert said.count("resolving kfp==2.0.1") == 1
+    assert not list(tmp_path.rglob("*.instead"))
 
 
 async def test_the_failure_is_that_of_what_was_asked_for(preparation: Preparation) -> None:
