@@ -63,7 +63,8 @@ def _print_lines(api: KfpApi, run_id: str, tree: RunTree, after: str) -> None:
             continue
         took = f" ({_took(changed)})" if changed.state in FINAL and changed.started_at else ""
         cached = " from the cache" if changed.is_cached else ""
-        click.echo(f"{changed.path or tree.root.name}: {changed.state}{cached}{took}")
+        held = f": {changed.held}" if changed.held else ""
+        click.echo(f"{changed.path or tree.root.name}: {changed.state}{cached}{took}{held}")
         if _has_failed(changed):
             click.echo(_log_text(api, run_id, changed))
         sys.stdout.flush()

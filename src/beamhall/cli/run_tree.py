@@ -46,6 +46,11 @@ class Node:
     error: str = ""
     inside: dict[str, "Node"] = field(default_factory=dict)
 
+    @property
+    def held(self) -> str:
+        """What keeps it from going on; empty: nothing that is known."""
+        return "" if self.state in FINAL else self.error.partition("\n")[0]
+
 
 class RunTree:
     """The tree.
@@ -77,10 +82,10 @@ class RunTree:
         node.state, node.is_cached = data.get("state", node.state), bool(data.get("cached", node.is_cached))
         node.started_at = data.get("started_at") or node.started_at
         node.finished_at = data.get("finished_at") or 0
-        node.error = data.get("error", "")
+        was_held, node.error = node.held, data.get("error", "")
         if node.type == "LOOP":
             node.inside = {key: each for key, each in node.inside.items() if each.id or each.path.endswith("]")}
-        return node if node.state != before else None
+        return node if node.state != before or (node.held and node.held != was_held) else None
 
     def _take_run(self, data: Mapping[str, Any], at: int) -> Node | None:
         before, self.root.state = self.root.state, data.get("state", self.root.state)
@@ -163,7 +168,8 @@ def _line(node: Node, now: int) -> str:
     sign, style = _LOOKS.get(node.state, ("?", "dim"))
     took = duration_text((node.finished_at or now) - node.started_at) if node.started_at else ""
     cached = " [dim]from the cache[/dim]" if node.is_cached else ""
-    return f"[{style}]{sign} {escape(node.name)}[/{style}]  [dim]{took}[/dim]{cached}"
+    held = f"  [yellow]{escape(node.held)}[/yellow]" if node.held else ""
+    return f"[{style}]{sign} {escape(node.name)}[/{style}]  [dim]{took}[/dim]{cached}{held}"
 
 
 def moment_of(time: str) -> int:

@@ -60,6 +60,18 @@ def test_the_end_of_a_run_and_its_failed_steps() -> None:
     assert [node.path for node in tree.failed()] == ["/a"]
 
 
+def test_what_a_step_waits_for_is_shown_once() -> None:
+    tree = RunTree("r")
+    tree.take(task("/a", "RUNNING"))
+    held = tree.take(task("/a", "RUNNING", error="it waits for a node: 0/1 nodes\nmore"))
+    assert held is not None
+    assert held.held == "it waits for a node: 0/1 nodes"
+    assert "it waits for a node: 0/1 nodes" in text(tree)
+    assert tree.take(task("/a", "RUNNING", error="it waits for a node: 0/1 nodes")) is None
+    assert tree.take(task("/a", "RUNNING")) is None
+    assert "waits" not in text(tree)
+
+
 def test_names_of_users_are_no_markup() -> None:
     tree = RunTree("[bold]x[/bold]")
     tree.take(task("/a", "RUNNING", name="[red]"))

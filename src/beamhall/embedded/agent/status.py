@@ -192,7 +192,9 @@ def _state(pod: ReadOnlyObject, container: Container, facts: PodFacts, now: date
         if due is None or delay_s == 0 or has_ended(pod):
             return {"terminated": _terminated(pod, name, last)}
         return {"waiting": {"reason": "CrashLoopBackOff", "message": back_off_message(pod, name, delay_s)}}
-    return {"waiting": {"reason": "PodInitializing" if init_containers(pod) else "ContainerCreating"}}
+    reason = "PodInitializing" if init_containers(pod) else "ContainerCreating"
+    held = None if facts.volumes_ready else facts.volumes_trouble
+    return {"waiting": {"reason": reason, "message": held.message} if held is not None else {"reason": reason}}
 
 
 def back_off_message(pod: ReadOnlyObject, name: str, delay_s: float) -> str:

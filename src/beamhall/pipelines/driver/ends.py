@@ -17,6 +17,7 @@ _CANNOT_START = frozenset(
         "ImageInspectError", "RegistryUnavailable",
     )
 )  # fmt: skip
+_BEGINS = ("ContainerCreating", "PodInitializing")
 _SIGNALED = 128
 
 
@@ -60,10 +61,14 @@ def obstacle_of(pod: ReadOnlyObject) -> tuple[str, bool]:
 
 
 def waits_for(pod: ReadOnlyObject) -> str:
-    """Say why no node was found for a Pod; empty if one was, or nobody looked yet."""
+    """Say why no node was found for a Pod, or what its volumes lack; empty if nothing is known to be missing."""
     for condition in (pod.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return f"it waits for a node: {condition.get('message') or condition.get('reason') or 'unschedulable'}"
+    for container in _statuses(pod.get("status") or {}):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _BEGINS and waiting.get("message"):
+            return f"it waits for its volumes: {waiting['message']}"
     return ""
 
 

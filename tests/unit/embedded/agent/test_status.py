@@ -50,6 +50,14 @@ def test_phase(case):
     assert status_of(subject, known)["phase"] == phase
 
 
+def test_what_volumes_lack_is_said_while_they_do() -> None:
+    held = Trouble("FailedMount", 'secret "s" not found', 1, at(5))
+    state = {"waiting": {"reason": "ContainerCreating", "message": 'secret "s" not found'}}
+    for ready, expected in ((False, state), (True, {"waiting": {"reason": "ContainerCreating"}})):
+        known = facts(volumes_ready=ready, volumes_trouble=held)
+        assert status_of(pod(), known)["containerStatuses"][0]["state"] == expected
+
+
 STATES = {
     "creating": (pod(), READY, {"waiting": {"reason": "ContainerCreating"}}, {}),
     "initializing": (pod(inits=("i",)), READY, {"waiting": {"reason": "PodInitializing"}}, {}),

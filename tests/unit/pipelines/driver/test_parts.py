@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from beamhall.history.records import Task
-from beamhall.pipelines.driver.ends import end_of, obstacle_of
+from beamhall.pipelines.driver.ends import end_of, obstacle_of, waits_for
 from beamhall.pipelines.driver.live import delay_s
 from beamhall.pipelines.driver.records import MAX_ERROR, bounded, row_of
 from beamhall.pipelines.driver.slots import Slots
@@ -65,6 +65,14 @@ def test_obstacles() -> None:
     )  # fmt: skip
     assert obstacle_of(pod("Pending", state={"waiting": {"reason": "InvalidImageName"}}))[1]
     assert obstacle_of(pod("Pending", state={"waiting": {"reason": "ContainerCreating"}})) == ("", False)
+
+
+def test_what_a_pod_waits_for() -> None:
+    creating = {"waiting": {"reason": "ContainerCreating", "message": 'secret "s" not found'}}
+    unscheduled = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
+    assert waits_for(pod("Pending", state=creating)) == 'it waits for its volumes: secret "s" not found'
+    assert waits_for(pod("Pending", conditions=[unscheduled])) == "it waits for a node: 0/1 nodes are available"
+    assert waits_for(pod("Pending", state={"waiting": {"reason": "ContainerCreating"}})) == ""
 
 
 @pytest.mark.parametrize(
