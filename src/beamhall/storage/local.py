@@ -13,13 +13,13 @@ import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 from beamhall.kernel.errors import ApiError, BadRequest, Forbidden, NotFound, ServiceUnavailable, TooLarge
 from beamhall.storage.locations import Location
 from beamhall.storage.protocol import Entry, Stat
 
 _BLOCK = 256 * 1024
+_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class LocalStore:
@@ -97,14 +97,19 @@ class LocalStore:
 
     def write(self, at: Location, data: bytes) -> None:
         """Write a file."""
-        with _said(at):
-            target = self._target(at)
-            draft = target.with_name(f".{uuid4().hex}")
-            with contextlib.ExitStack() as on_failure:
-                on_failure.callback(draft.unlink, missing_ok=True)
-                draft.write_bytes(data)
-                draft.replace(target)
-                on_failure.pop_all()
+        parent, name = os.path.split(at.path)
+        with _said(at), contextlib.ExitStack() as closing:
+            directory = self._directory(at, parent)
+            closing.callback(os.close, directory)
+            draft = f".{os.urandom(16).hex()}"
+            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=directory)
+            try:
+                _write_whole(fd, data)
+                os.replace(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(draft, dir_fd=directory)
+                raise
 
     def remove(self, at: Location) -> None:
         """Remove a file, or a directory with all that is in it; of a link, the link."""
@@ -140,6 +145,29 @@ class LocalStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
+    def _directory(self, at: Location, path: str, below: str = "") -> int:
+        """Open a directory, made with all that it is in; nothing is made where ``below`` it may not be used."""
+        try:
+            return self._checked(at, os.open(path, _DIRECTORY), below)
+        except FileNotFoundError:
+            parent, name = os.path.split(path)
+            above = self._directory(at, parent, f"/{name}{below}")
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, dir_fd=above)
+            return self._checked(at, os.open(name, _DIRECTORY, dir_fd=above), below)
+        finally:
+            os.close(above)
+
+    def _checked(self, at: Location, fd: int, below: str = "") -> int:
+        """Give a descriptor back if what it stands for, or lies ``below`` that, may be used; else close it."""
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(os.close, fd)
+            if self._roots:
+                self._check(at, os.readlink(f"/proc/self/fd/{fd}") + below)  # noqa: PTH115
+            on_failure.pop_all()
+        return fd
+
     def _open(self, at: Location) -> int:
         fd = os.open(at.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with contextlib.ExitStack() as on_failure:
@@ -149,14 +177,22 @@ class LocalStore:
                 raise BadRequest(f"{at.uri} is a directory, not a file")
             if not stat.S_ISREG(mode):
                 raise BadRequest(f"{at.uri} is no regular file")
-            if self._roots:
-                self._check(at, os.readlink(f"/proc/self/fd/{fd}"))  # noqa: PTH115
             on_failure.pop_all()
-        return fd
+        return self._checked(at, fd)
 
     def _check(self, at: Location, real: str) -> None:
         if self._roots and not any(real == root or real.startswith(root.rstrip("/") + "/") for root in self._roots):
             raise Forbidden(f"{at.uri} lies outside of the directories that this service gives artifacts from")
+
+
+def _write_whole(fd: int, data: bytes) -> None:
+    """Write all of it and close the file."""
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(fd, left) :]
+    finally:
+        os.close(fd)
 
 
 def _whole(fd: int, at: Location, limit_bytes: int) -> bytes:

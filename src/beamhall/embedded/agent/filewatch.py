@@ -17,7 +17,8 @@ _POLL_S = 0.25
 class FileWatch:
     """Tells when a file was written to or replaced, or another one in its directory.
 
-    Where inotify is used up, it says so every quarter of a second.
+    It begins when somebody first waits, who may have missed something, and so is told at once. Where inotify is used
+    up, it says so every quarter of a second.
 
     Args:
         path: The file; its directory must exist.
@@ -26,10 +27,15 @@ class FileWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
+        self._has_begun = False
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     def __enter__(self) -> Self:
+        return self
+
+    def _begin(self) -> None:
+        self._has_begun = True
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = libc.inotify_init1(_FLAGS)
         if self._fd >= 0 and libc.inotify_add_watch(self._fd, os.fsencode(self._path.parent), _CHANGES) >= 0:
@@ -37,7 +43,6 @@ class FileWatch:
         elif self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -51,7 +56,10 @@ class FileWatch:
         self._changed.set()
 
     async def changed(self) -> None:
-        """Wait until the file was written to since the last call."""
+        """Wait until the file was written to since the last call; the first one returns at once."""
+        if not self._has_begun:
+            self._begin()
+            return
         if self._fd < 0:
             await asyncio.sleep(_POLL_S)
             return

@@ -21,6 +21,8 @@ from beamhall.embedded.agent.runs import Run
 from beamhall.embedded.agent.sandbox import log_files
 
 _BLOCK_BYTES = 262_144
+_SMALL_BYTES = 65_536
+"""What is no larger is read at once: a thread would take longer."""
 
 
 class LogReader:
@@ -79,7 +81,8 @@ class LogReader:
         """Give what comes, in blocks; for as long as it is to be followed, until the run has ended."""
         while True:
             has_ended = self._run.sandbox.exit is not None  # looked at first: what is read next is then the rest
-            block, is_newest = await asyncio.to_thread(self._read)
+            is_small = os.fstat(self._file.fileno()).st_size <= _SMALL_BYTES
+            block, is_newest = self._read() if is_small else await asyncio.to_thread(self._read)
             if block:
                 yield block
             elif not is_newest:

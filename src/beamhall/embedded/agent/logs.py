@@ -105,6 +105,8 @@ def choose_run(pod: ReadOnlyObject, container: str, worker: PodWorker, *, previo
         BadRequest: There is no such run.
     """
     runs = worker.runs_of(container)
+    if runs and not previous:
+        return runs[-1]
     status = _container_status(worker.status(), container)
     waiting = (status.get("state") or {}).get("waiting")
     where = f'container "{container}" in pod "{name_of(pod)}"'
@@ -114,10 +116,8 @@ def choose_run(pod: ReadOnlyObject, container: str, worker: PodWorker, *, previo
         if not found:
             raise BadRequest(f"previous terminated {where} not found")
         return found[0]
-    if not runs:
-        reason = str((waiting or {}).get("reason") or "ContainerCreating")
-        raise BadRequest(f"{where} is waiting to start: {_NO_LOG.get(reason, reason)}")
-    return runs[-1]
+    reason = str((waiting or {}).get("reason") or "ContainerCreating")
+    raise BadRequest(f"{where} is waiting to start: {_NO_LOG.get(reason, reason)}")
 
 
 def _container_status(status: Object, container: str) -> Mapping[str, Any]:
