@@ -80,13 +80,23 @@ class Require:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Record an Event about an object, after the plan's writes have been carried out."""
+    """Record an Event about an object, after the plan's writes have been carried out.
+
+    Attributes:
+        kind: What the object is.
+        about: The object.
+        reason: One word in CamelCase.
+        message: For people.
+        type: Whether something is wrong.
+        is_fleeting: It tells of the way to something, and nobody misses it where the object is gone a moment later.
+    """
 
     kind: Kind
     about: ReadOnlyObject
     reason: str
     message: str
     type: Literal["Normal", "Warning"] = "Normal"
+    is_fleeting: bool = False
 
 
 Action = Create | Patch | Delete | Bind | Require | Emit

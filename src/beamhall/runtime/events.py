@@ -2,7 +2,8 @@
 
 An Event's name follows from the object's uid, reason and message, so that saying it again counts up, also after a
 restart and by another process. Recording never waits: a few tasks write what is queued. An Event that cannot be written
-is lost; it never fails a plan. Source: Kubernetes API, core/v1 Event.
+is lost; it never fails a plan. What is fleeting waits a moment, and is dropped where its object is gone by then:
+thousands of short Pods would else leave thousands of Events. Source: Kubernetes API, core/v1 Event.
 """
 
 import asyncio
@@ -30,6 +31,9 @@ REMEMBERED = 16_384
 QUIET_S = 10.0
 """The same Event is written at most once in so many seconds; what was said meanwhile is counted with the next."""
 
+FLEETING_S = 0.5
+"""How long what is fleeting waits."""
+
 MESSAGE_LIMIT = 1_024
 
 _log = structlog.get_logger(__name__)
@@ -53,9 +57,19 @@ class EventRecorder:
         self._queue: deque[tuple[Emit, str, datetime]] = deque()
         self._series: OrderedDict[str, _Series] = OrderedDict()
         self._wake = asyncio.Event()
+        self._fleeting: deque[tuple[Emit, str, datetime, float]] = deque()
+        self._fleets = asyncio.Event()
 
     def record(self, emit: Emit, source: str) -> None:
         """Note an Event. ``source`` is the controller's name."""
+        if emit.is_fleeting:
+            if len(self._fleeting) < QUEUE_LIMIT:
+                self._fleeting.append((emit, source, self._clock.now(), asyncio.get_running_loop().time() + FLEETING_S))
+                self._fleets.set()
+            return
+        self._record(emit, source, self._clock.now())
+
+    def _record(self, emit: Emit, source: str, when: datetime) -> None:
         series = self._series.setdefault(event_name(emit), _Series())
         self._series.move_to_end(event_name(emit))
         if len(self._series) > REMEMBERED:
@@ -65,7 +79,7 @@ class EventRecorder:
         if series.is_queued or is_quiet or len(self._queue) >= QUEUE_LIMIT:
             return
         series.is_queued = True
-        self._queue.append((emit, source, self._clock.now()))
+        self._queue.append((emit, source, when))
         self._wake.set()
 
     async def run(self) -> None:
@@ -73,6 +87,28 @@ class EventRecorder:
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(self._work())
+            group.create_task(self._pass_fleeting())
+
+    async def _pass_fleeting(self) -> None:
+        """Record what is fleeting when it has waited, if its object is still there."""
+        while True:
+            while self._fleeting:
+                emit, source, when, due = self._fleeting.popleft()
+                await asyncio.sleep(due - asyncio.get_running_loop().time())
+                if await self._is_there(emit):
+                    self._record(emit, source, when)
+            self._fleets.clear()
+            await self._fleets.wait()
+
+    async def _is_there(self, emit: Emit) -> bool:
+        about = emit.about
+        try:
+            there = await self._client.get(emit.kind, name_of(about), namespace_of(about))
+        except NotFound:
+            return False
+        except ApiError:
+            return True
+        return uid_of(there) == uid_of(about)
 
     async def _work(self) -> None:
         while True:

@@ -103,3 +103,20 @@ async def test_too_many_are_dropped() -> None:
         recorder.record(Emit(POD, POD_OBJECT, "R", str(number)), "c")
     assert len(recorder._queue) == events.QUEUE_LIMIT
     assert len(recorder._series) == events.REMEMBERED
+
+
+@virtually
+async def test_what_is_fleeting_is_written_only_where_its_object_stays() -> None:
+    cluster = ModelCluster()
+    kept = await cluster.create(POD, {"metadata": {"name": "kept", "namespace": "a"}})
+    gone = await cluster.create(POD, {"metadata": {"name": "gone", "namespace": "a"}})
+    async with recording(cluster) as recorder:
+        for pod in (gone, kept):
+            recorder.record(Emit(POD, pod, "Scheduled", "on node n", is_fleeting=True), "scheduler")
+        await asyncio.sleep(0.1)
+        assert not cluster.all(EVENT)
+        await cluster.delete(POD, "gone", "a")
+        await cluster.create(POD, {"metadata": {"name": "gone", "namespace": "a"}})  # another of that name
+    (event,) = cluster.all(EVENT)
+    assert event["involvedObject"]["name"] == "kept"
+    assert event["firstTimestamp"] == "2026-01-01T00:00:00Z"

@@ -1,7 +1,8 @@
 """Events about Pods (and Services), as a kubelet records them: same names for same things, counted, bounded in rate.
 
 An event's name follows from what it says, so that repeating it counts up instead of making another, even after a
-restart. Recording never waits and never fails its caller: events are for people, and too many of them are dropped.
+restart. Recording never waits and never fails its caller: events are for people, and too many of them are dropped, as
+are those that tell how a Pod got on that has succeeded and is gone before they were written.
 """
 
 import asyncio
@@ -21,8 +22,8 @@ _REMEMBERED = 4096
 _BURST = 30
 _REFILL_S = 10.0
 _MESSAGE_LIMIT = 1024
-_PATIENCE_S = 0.05
-"""Events wait a moment, so that they do not stand in the way of what they tell about."""
+_PATIENCE_S = 0.5
+"""Events wait a moment, so that they do not stand in the way of what they tell about. Many a Pod is gone by then."""
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class _Bucket:
 class _Note:
     name: str
     event: Object
+    at: float
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class EventRecorder:
     _queue: deque[_Note] = field(default_factory=deque)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _series: OrderedDict[tuple[str, str], _Series] = field(default_factory=OrderedDict)
+    _forgotten: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _buckets: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
 
     def normal(self, pod: ReadOnlyObject, reason: str, message: str, *, container: str = "", slot: str = "") -> None:
@@ -77,14 +80,22 @@ class EventRecorder:
         """
         self._record(pod, ("Warning", reason, message), container, slot)
 
+    def forget(self, pod: ReadOnlyObject) -> None:
+        """Drop what was not written yet of a Pod that went its way, and is gone."""
+        self._forgotten[uid_of(pod)] = None
+        if len(self._forgotten) > _REMEMBERED:
+            self._forgotten.popitem(last=False)
+
     async def run(self) -> None:
         """Write what is recorded, one after another, for ever."""
+        loop = asyncio.get_running_loop()
         while True:
             while self._queue:
-                await self._write(self._queue.popleft())
+                await asyncio.sleep(self._queue[0].at + _PATIENCE_S - loop.time())
+                if self._queue:
+                    await self._write(self._queue.popleft())
             self._wake.clear()
             await self._wake.wait()
-            await asyncio.sleep(_PATIENCE_S)
 
     async def flush(self) -> None:
         """Write what is still waiting; for the end of the service."""
@@ -122,7 +133,7 @@ class EventRecorder:
             "reportingComponent": "kubelet",
             "reportingInstance": self.host,
         }
-        self._queue.append(_Note(f"{name_of(pod)}.{digest[:16]}", event))
+        self._queue.append(_Note(f"{name_of(pod)}.{digest[:16]}", event, asyncio.get_running_loop().time()))
         self._wake.set()
 
     def _is_allowed(self, uid: str) -> bool:
@@ -141,6 +152,8 @@ class EventRecorder:
 
     async def _write(self, note: _Note) -> None:
         """Make the event, or count it up. What the API refuses is dropped: nobody's work depends on an event."""
+        if note.event["type"] == "Normal" and note.event["involvedObject"]["uid"] in self._forgotten:
+            return
         namespace = note.event["metadata"]["namespace"]
         known = self._series.get((namespace, note.name))
         try:

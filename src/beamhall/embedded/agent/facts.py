@@ -161,6 +161,10 @@ class PodFacts:
         """Give what is known of a container."""
         return self.containers.get(name) or _NOTHING
 
+    def is_troubled(self) -> bool:
+        """Whether something stands in the way of a container or a volume."""
+        return self.volumes_trouble is not None or any(known.trouble for known in self.containers.values())
+
     def running(self) -> Sequence[str]:
         """Give the names of the containers that run."""
         return [name for name, facts in self.containers.items() if facts.is_running]

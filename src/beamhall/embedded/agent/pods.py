@@ -26,6 +26,8 @@ from beamhall.embedded.agent.facts import (
     has_ended,
     init_containers,
     on_host_network,
+    phase_of,
+    spec_of,
 )
 from beamhall.embedded.agent.handlers import Target
 from beamhall.embedded.agent.launching import Ground, agent_fields, container_spec, read_sources
@@ -50,7 +52,7 @@ from beamhall.embedded.agent.podvolumes import PodVolumes
 from beamhall.embedded.agent.probing import Health
 from beamhall.embedded.agent.projections import volumes_of
 from beamhall.embedded.agent.pulling import Pulling
-from beamhall.embedded.agent.reporting import StatusReporter
+from beamhall.embedded.agent.reporting import PATIENCE_S, PATIENCE_WITH_SHORT_ONES_S, StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
 from beamhall.embedded.agent.sandbox import StartFailed
 from beamhall.embedded.agent.sandbox.exec import run_command
@@ -96,7 +98,8 @@ class PodWorker:
         self._idle = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._is_done = False
-        self._reporter = StatusReporter(tools.client, lambda: self.pod, self._status, self.update)
+        patience_s = PATIENCE_WITH_SHORT_ONES_S if spec_of(pod).get("restartPolicy") == "Never" else PATIENCE_S
+        self._reporter = StatusReporter(tools.client, lambda: self.pod, self._status, self.update, patience_s)
 
     # -- what the agent tells it
 
@@ -112,6 +115,8 @@ class PodWorker:
         if self._facts.gone_at is None:
             self._facts = replace(self._facts, gone_at=self._tools.clock.now())
             self._wake.set()
+        if phase_of(self.pod) == "Succeeded":
+            self._tools.recorder.forget(self.pod)
 
     def stop(self, reason: str, message: str, grace_s: float) -> None:
         """End the Pod for good, for instance because the node stops."""
@@ -161,7 +166,7 @@ class PodWorker:
                 for step in decision.steps:
                     await self._despite_disk(partial(self._carry_out, step))
                 if not decision.steps:  # the process first, then the report of it
-                    self._reporter.notify(is_final=self._is_over(facts))
+                    self._reporter.notify(is_pressing=self._is_over(facts) or facts.is_troubled())
                     self._idle.set()
                     self._let_go(facts)
                     await self._sleep_until(decision.wake_at)

@@ -17,7 +17,9 @@ from beamhall.kernel.errors import ApiError, Conflict, NotFound
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
 
-_PATIENCE_S = 0.025
+PATIENCE_S = 0.025
+PATIENCE_WITH_SHORT_ONES_S = 0.25
+"""For Pods that run once: most of them are short, and nobody sends them requests once they run."""
 _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 10.0
 
@@ -44,7 +46,7 @@ class StatusReporter:
         pod: Callable[[], ReadOnlyObject],
         wanted: Callable[[], Object],
         take: Callable[[Object], None],
-        patience_s: float = _PATIENCE_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._client = client
         self._pod = pod
@@ -56,10 +58,10 @@ class StatusReporter:
         self._writing = asyncio.Lock()
         self._is_gone = False
 
-    def notify(self, *, is_final: bool = False) -> None:
-        """Say that the status may have changed, and whether it will not change again."""
+    def notify(self, *, is_pressing: bool = False) -> None:
+        """Say that the status may have changed; it does not wait if nothing follows, or people have to act."""
         self._dirty.set()
-        if is_final:
+        if is_pressing:
             self._pressing.set()
 
     async def run(self) -> None:

@@ -108,3 +108,13 @@ async def test_run_writes_what_is_recorded(cluster, recorder):
         recorder.normal(POD, "Started", "yes")
         await cluster.until(lambda: events(cluster))
         task.cancel()
+
+
+async def test_what_a_pod_that_is_gone_did_is_dropped_but_not_what_was_wrong(cluster, recorder):
+    other = {"metadata": {"name": "q", "namespace": "ns", "uid": "v"}}
+    recorder.normal(POD, "Started", "yes")
+    recorder.warning(POD, "BackOff", "no")
+    recorder.normal(other, "Started", "yes")
+    recorder.forget(POD)
+    await recorder.flush()
+    assert [(e["reason"], e["involvedObject"]["name"]) for e in events(cluster)] == [("BackOff", "p"), ("Started", "q")]

@@ -48,7 +48,7 @@ async def test_what_is_not_final_waits_a_moment_for_what_follows(cluster, patien
         if final:
             await asyncio.sleep(0)
             reported.wanted = {"phase": "Succeeded"}
-            reported.reporter.notify(is_final=True)
+            reported.reporter.notify(is_pressing=True)
         async with asyncio.timeout(30):
             while cluster.pod("one").get("status") != reported.wanted:
                 await asyncio.sleep(0.01)

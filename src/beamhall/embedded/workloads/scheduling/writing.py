@@ -23,7 +23,7 @@ _GATED = "Scheduling is blocked due to non-empty scheduling gates"
 def bind(pod: ReadOnlyObject, node: Node) -> Sequence[Action]:
     """Give a Pod its node."""
     said = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node.name}"
-    return (Bind(key_of(POD, pod), node.name, uid_of(pod)), Emit(POD, pod, "Scheduled", said))
+    return (Bind(key_of(POD, pod), node.name, uid_of(pod)), Emit(POD, pod, "Scheduled", said, is_fleeting=True))
 
 
 def is_told(pod: ReadOnlyObject, message: str, nominated: str = "") -> bool:
