@@ -103,13 +103,11 @@ class LocalStore:
             closing.callback(os.close, directory)
             draft = f".{os.urandom(16).hex()}"
             fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=directory)
-            try:
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(os.unlink, draft, dir_fd=directory)
                 _write_whole(fd, data)
                 os.replace(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(draft, dir_fd=directory)
-                raise
+                on_failure.pop_all()
 
     def remove(self, at: Location) -> None:
         """Remove a file, or a directory with all that is in it; of a link, the link."""
