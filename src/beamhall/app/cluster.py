@@ -125,6 +125,10 @@ class Cluster:
         """Let pass what a user may do; raises ``Forbidden`` otherwise."""
         require(self._api.core.authorizer, user, Attributes(verb, group, resource, namespace))
 
+    def require_access(self, user: User, wanted: Attributes) -> None:
+        """Let pass what a user may do, in every detail; raises ``Forbidden`` otherwise."""
+        require(self._api.core.authorizer, user, wanted)
+
     def may_get(self, user: User, path: str) -> bool:
         """Tell whether a user may get a path that is no resource."""
         return self._api.core.authorizer.allows(user, Attributes("get", path=path))

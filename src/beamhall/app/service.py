@@ -20,6 +20,7 @@ from beamhall.app.certificates import ensure_certificates
 from beamhall.app.clock import SystemClock
 from beamhall.app.cluster import Cluster, embedded_cluster
 from beamhall.app.datadir import Running, announce, claimed, ensure_token, write_private
+from beamhall.app.jobs import Jobs
 from beamhall.app.logs import configure_logs
 from beamhall.app.pipelines import pipelines_on
 from beamhall.app.pod_access import INNER_HOST, NAMES, PodAccess, ensure_address
@@ -84,13 +85,16 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         cluster = await stack.enter_async_context(embedded_cluster(settings, clock, identity, access))
         pipelines = await stack.enter_async_context(pipelines_on(cluster, settings, clock))
         kubernetes = ProgressReports(cluster.app, cluster.client)
-        apps: dict[str, ASGIApp] = {"/k8s": kubernetes, "/api/stories": stories_app(cluster.story), **pipelines.apps}
+        jobs = Jobs(cluster, clock)
+        apps: dict[str, ASGIApp] = {
+            "/k8s": kubernetes, "/api/stories": stories_app(cluster.story), "/api/jobs": jobs.app, **pipelines.apps,
+        }  # fmt: skip
         rules = _rules(settings, token, cluster)
         front = Front(rules, apps, cluster.unready, _metrics(cluster), cluster.may_get)
         app = front.application()
         servers = (Listener(app, listener, tls), Listener(below("/k8s", app), inner, tls))
         async with asyncio.TaskGroup() as parts:
-            work = (*(server.run() for server in servers), cluster.run(), pipelines.run())
+            work = (*(server.run() for server in servers), cluster.run(), pipelines.run(), jobs.run())
             tasks = [parts.create_task(part) for part in work]
             await cluster.wait_until_ready()
             host = _client_host(settings.host)

@@ -99,7 +99,7 @@ class KfpApi:
                     if answer.status_code != 200:
                         answer.read()
                         self._message(answer)
-                    for event in _server_sent(answer.iter_lines()):
+                    for event in server_sent(answer.iter_lines()):
                         after = str(event["id"])
                         yield event
             except (httpx2.ReadError, httpx2.RemoteProtocolError, httpx2.ReadTimeout):
@@ -142,7 +142,7 @@ def _said(query: Mapping[str, str | int]) -> Mapping[str, str | int]:
     return {name: value for name, value in query.items() if value != ""}
 
 
-def _server_sent(lines: Iterator[str]) -> Iterator[Message]:
+def server_sent(lines: Iterator[str]) -> Iterator[Message]:
     """Read Server-Sent Events: the data of each, which is JSON. Comments are there to keep the connection."""
     data: list[str] = []
     for line in lines:

@@ -15,6 +15,8 @@ _COMMANDS: Mapping[str, str] = {
     "run": "Run a pipeline from a file, and follow it to its end.",
     "runs": "List runs, show one as a tree, read logs, stop, retry.",
     "pipelines": "List, show and upload pipelines that are kept by name.",
+    "train": "Run a script as a training job on many workers, and follow it to its end.",
+    "jobs": "List training jobs, show one, read its logs, stop, resume, delete.",
     "kubeconfig": "Print a kubeconfig for this service, for kubectl and SDKs.",
     "users": "List, add and remove users beyond the owner.",
     "doctor": "Say what is wrong with this installation, and how to mend it.",
@@ -63,7 +65,8 @@ def root() -> None:
 def main() -> None:
     """Run the command line; errors that a user can act on are one line, not a traceback."""
     try:
-        root(standalone_mode=False)
+        # A command ends with a code by `ctx.exit`, which gives it back here.
+        sys.exit(root(standalone_mode=False) or 0)
     except click.ClickException as err:
         err.show()
         sys.exit(err.exit_code)

@@ -12,6 +12,8 @@ from typing import Any
 
 from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import Object
+from beamhall.training.progress import FIELD
+from beamhall.training.schemas import trainer_status_schema
 
 Schema = dict[str, Any]
 
@@ -173,6 +175,7 @@ def job_status_schema() -> Schema:
             "startTime": time,
             "completionTime": time,
             "lastReconcileTime": time,
+            FIELD: trainer_status_schema(),
         },
         "How the job is.",
     )

@@ -104,3 +104,19 @@ def conditions() -> Schema:
         required=("lastTransitionTime", "message", "reason", "status", "type"),
     )
     return array(condition, "What is known about the object.", key="type")
+
+
+def trainer_status_schema() -> Schema:
+    """Make the schema of what a trainer last told of itself; upstream has it in TrainJob's status."""
+    metric = mapping(
+        {"name": text(minLength=1, maxLength=64), "value": text(minLength=1, maxLength=64)}, "", ("name", "value")
+    )
+    return mapping(
+        {
+            "progressPercentage": integer("How much is done.", minimum=0, maximum=100),
+            "estimatedRemainingSeconds": integer("How long it will still take.", minimum=0),
+            "metrics": array(metric, "How good it is.", most=256),
+            "lastUpdatedTime": TIME,
+        },
+        "What the trainer last told of itself.",
+    )

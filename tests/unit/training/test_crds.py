@@ -39,6 +39,10 @@ def _unknown(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str
             yield from _unknown(item, inner, f"{path}.{key}")
 
 
+_PROGRESS = ["status.trainerStatus: only ours"]
+"""Progress stands where TrainJobs have it; the SDK's models pass over what they do not know."""
+
+
 def _differences(model: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
     """Compare the fields of a model of upstream's SDK with ours."""
     names = {model.attribute_map[attribute]: type_ for attribute, type_ in model.openapi_types.items()}
@@ -85,7 +89,7 @@ def test_spec_and_status_are_upstreams_field_by_field(kind: str, spec: Any) -> N
     schema = _schema(kind)["properties"]
     ours_too = {f"spec.{field}: only ours" for field in _V2BETA1_ONLY} if kind == "MPIJob" else set()
     assert set(_differences(spec, schema["spec"], "spec")) == ours_too
-    assert list(_differences(models.KubeflowOrgV1JobStatus, schema["status"], "status")) == []
+    assert list(_differences(models.KubeflowOrgV1JobStatus, schema["status"], "status")) == _PROGRESS
 
 
 def test_the_comparison_sees_what_is_missing_and_what_is_of_another_type() -> None:

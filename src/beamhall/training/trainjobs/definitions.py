@@ -23,6 +23,7 @@ from beamhall.training.schemas import (
     text,
     texts,
     texts_by_name,
+    trainer_status_schema,
 )
 
 _NAME = 253
@@ -190,23 +191,11 @@ def _train_job_status() -> Schema:
         "How one of its Jobs is.",
         ("active", "failed", "name", "ready", "succeeded", "suspended"),
     )
-    metric = mapping(
-        {"name": text(minLength=1, maxLength=64), "value": text(minLength=1, maxLength=64)}, "", ("name", "value")
-    )
-    trainer = mapping(
-        {
-            "progressPercentage": integer("How much is done.", minimum=0, maximum=100),
-            "estimatedRemainingSeconds": integer("How long it will still take.", minimum=0),
-            "metrics": array(metric, "How good it is.", most=256),
-            "lastUpdatedTime": TIME,
-        },
-        "What the trainer last told of itself.",
-    )
     return mapping(
         {
             "conditions": conditions() | {"maxItems": 8},
             "jobsStatus": array(job, "How its Jobs are.", key="name", most=100),
-            "trainerStatus": trainer,
+            "trainerStatus": trainer_status_schema(),
         },
         "How the TrainJob is.",
     )
