@@ -5,19 +5,17 @@ import time
 from collections.abc import Mapping, Sequence
 
 import click
-from rich.console import Console
-from rich.live import Live
 
 from beamhall.cli.artifacts import print_artifacts
 from beamhall.cli.kfp_api import KfpApi, Message
 from beamhall.cli.run_tree import FINAL, Node, RunTree, duration_text
+from beamhall.cli.screen import Screen
 from beamhall.pipelines.spec.ir import Pipeline
 
 LOG_LINES = 20
 """How many of the last lines of a failed step's log are printed."""
 
 FAILURES_SHOWN = 10
-_REDRAW_PER_S = 8
 
 
 def starting_name(pipeline: str) -> str:
@@ -29,10 +27,9 @@ def follow_run(api: KfpApi, run: Message, pipeline: Pipeline | None = None, *, a
     """Follow a run to its end, print how it went, and tell whether it succeeded. Ctrl-C leaves it running."""
     run_id = str(run["run_id"])
     tree = RunTree(str(run["display_name"]), pipeline)
-    console = Console(highlight=False)
     try:
-        if console.is_terminal:
-            _draw(api, run_id, tree, after, console)
+        if sys.stdout.isatty():
+            _draw(api, run_id, tree, after)
         else:
             _print_lines(api, run_id, tree, after)
     except KeyboardInterrupt:
@@ -48,12 +45,16 @@ def follow_run(api: KfpApi, run: Message, pipeline: Pipeline | None = None, *, a
     return False
 
 
-def _draw(api: KfpApi, run_id: str, tree: RunTree, after: str, console: Console) -> None:
-    with Live(console=console, refresh_per_second=_REDRAW_PER_S, get_renderable=lambda: tree.picture(_now())):
+def _draw(api: KfpApi, run_id: str, tree: RunTree, after: str) -> None:
+    screen = Screen(lambda: tree.picture(_now()))
+    with screen.drawing():
         for event in api.events(run_id, after):
-            changed = tree.take(event)
+            with screen.changing():
+                changed = tree.take(event)
             if changed is not None and _has_failed(changed):
-                console.print(_log_text(api, run_id, changed), markup=False)
+                text = _log_text(api, run_id, changed)
+                with screen.changing():
+                    screen.print_above(text)
 
 
 def _print_lines(api: KfpApi, run_id: str, tree: RunTree, after: str) -> None:
@@ -98,7 +99,7 @@ def show_run(api: KfpApi, run: Message) -> None:
     tree = RunTree(str(run["display_name"]))
     for event in api.events(run_id):
         tree.take(event)
-    Console(highlight=False).print(tree.picture(_now()))
+    click.echo("\n".join(tree.picture(_now())))
     if tree.error:
         click.echo(f"\n{tree.error}")
     for node in tree.failed()[:FAILURES_SHOWN]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from rich.markup import escape
-from rich.tree import Tree
+import click
 
 from beamhall.pipelines.engine.rows import parent_of
 from beamhall.pipelines.spec.ir import Component, Pipeline
@@ -19,11 +18,11 @@ ITERATIONS_SHOWN = 5
 """How many iterations of a loop have lines of their own: those that failed or run, before those that are done."""
 
 _LOOKS: Mapping[str, tuple[str, str]] = {
-    "PENDING": ("○", "dim"),
+    "PENDING": ("○", "bright_black"),
     "RUNNING": ("●", "cyan"),
     "SUCCEEDED": ("✓", "green"),
-    "SKIPPED": ("-", "dim"),
-    "FAILED": ("✗", "bold red"),
+    "SKIPPED": ("-", "bright_black"),
+    "FAILED": ("✗", "red"),
     "CANCELING": ("◌", "yellow"),
     "CANCELED": ("✗", "yellow"),
     "PAUSED": ("‖", "yellow"),
@@ -109,11 +108,9 @@ class RunTree:
         """Give the steps that failed, in no order."""
         return [node for node in self._nodes.values() if node.state == "FAILED" and node.type == "RUNTIME"]
 
-    def picture(self, now: int) -> Tree:
-        """Draw it as it is at a moment, in microseconds since 1970."""
-        tree = Tree(_line(self.root, now))
-        _draw(tree, self.root, now)
-        return tree
+    def picture(self, now: int) -> Sequence[str]:
+        """Draw it as it is at a moment, in microseconds since 1970: lines with colours."""
+        return [_line(self.root, now), *_drawn(self.root, now)]
 
     def _node(self, path: str, name: str) -> Node:
         if not path:
@@ -142,14 +139,14 @@ def _shown(path: str, name: str) -> str:
     return f"[{path[path.rindex('[') + 1 :]}" if path.endswith("]") else name or path.rpartition("/")[2]
 
 
-def _draw(tree: Tree, node: Node, now: int) -> None:
-    for inner, note in _seen(node):
-        if inner is None:
-            tree.add(f"[dim]{note}[/dim]")
-            continue
-        branch = tree.add(_line(inner, now))
-        if inner.state not in ("SKIPPED", "PENDING"):
-            _draw(branch, inner, now)
+def _drawn(node: Node, now: int) -> Iterator[str]:
+    """Give the lines of what is inside of a task."""
+    seen = list(_seen(node))
+    for number, (inner, note) in enumerate(seen):
+        is_last = number == len(seen) - 1
+        yield ("└── " if is_last else "├── ") + (_faint(note) if inner is None else _line(inner, now))
+        if inner is not None and inner.state not in ("SKIPPED", "PENDING"):
+            yield from (("    " if is_last else "│   ") + line for line in _drawn(inner, now))
 
 
 def _seen(node: Node) -> Iterator[tuple[Node | None, str]]:
@@ -165,11 +162,15 @@ def _seen(node: Node) -> Iterator[tuple[Node | None, str]]:
 
 
 def _line(node: Node, now: int) -> str:
-    sign, style = _LOOKS.get(node.state, ("?", "dim"))
+    sign, style = _LOOKS.get(node.state, ("?", "bright_black"))
     took = duration_text((node.finished_at or now) - node.started_at) if node.started_at else ""
-    cached = " [dim]from the cache[/dim]" if node.is_cached else ""
-    held = f"  [yellow]{escape(node.held)}[/yellow]" if node.held else ""
-    return f"[{style}]{sign} {escape(node.name)}[/{style}]  [dim]{took}[/dim]{cached}{held}"
+    cached = _faint(" from the cache") if node.is_cached else ""
+    held = click.style(f"  {node.held}", "yellow") if node.held else ""
+    return f"{click.style(f'{sign} {node.name}', style)}  {_faint(took)}{cached}{held}"
+
+
+def _faint(text: str) -> str:
+    return click.style(text, "bright_black") if text else ""
 
 
 def moment_of(time: str) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rich.console import Console
+import click
 
 from beamhall.cli.run_tree import RunTree, duration_text
 
@@ -12,10 +12,7 @@ def task(path: str, state: str, **data: Any) -> dict[str, Any]:
 
 
 def text(tree: RunTree, now: int = 10_000_000) -> str:
-    console = Console(width=100, record=True, color_system=None)
-    with console.capture() as capture:
-        console.print(tree.picture(now))
-    return capture.get()
+    return click.unstyle("\n".join(tree.picture(now)))
 
 
 def test_a_tree_shows_what_runs_inside_of_what() -> None:
