@@ -23,8 +23,9 @@ from beamhall.kernel.objects import ReadOnlyObject, uid_of
 
 Files = dict[str, str]
 
-NICENESS = 19
-"""Of the programs of Pods that ask for nothing: they weigh about as little as by the 2 shares that a kubelet gives."""
+NICENESS = 10
+"""Of the programs of Pods that ask for nothing: each weighs a tenth of what others do. They do not starve on a machine
+that is busy otherwise, as they would with the 2 shares that a kubelet gives."""
 
 
 def groups_of(
