@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -226,6 +227,23 @@ async def test_a_port_that_is_taken_in_the_pod_is_refused(sandboxes, capabilitie
     assert (await second.wait()).code == 1
     assert "Address already in use" in text_of(second.log_path, "stderr")
     await first.kill(0)
+
+
+async def test_nobody_signals_everybody(sandboxes, capabilities, spec, tmp_path):
+    """Signal 0 does nothing, and is permitted where any other is: -1 would be every process of the machine's user."""
+    if not capabilities.network.works:
+        pytest.skip(capabilities.network.reason)
+    script = """
+        import os
+        for whom in (-1, 0, os.getpid()):
+            try:
+                os.kill(whom, 0)
+                print("may")
+            except PermissionError:
+                print("may not")
+    """
+    lines = (await output(sandboxes, spec(PYTHON, "-c", dedent(script), address="127.77.0.9"))).splitlines()
+    assert lines == ["may not", "may", "may"]
 
 
 async def test_services_of_the_host_are_reached(sandboxes, capabilities, spec):

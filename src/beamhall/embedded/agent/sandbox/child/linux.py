@@ -44,6 +44,7 @@ SYS_PIDFD_OPEN = 434
 SYS_PIDFD_GETFD = 438
 SYS_BIND = 49 if _MACHINE == "x86_64" else 200
 SYS_CONNECT = 42 if _MACHINE == "x86_64" else 203
+SYS_KILL = 62 if _MACHINE == "x86_64" else 129
 AUDIT_ARCH = 0xC000003E if _MACHINE == "x86_64" else 0xC00000B7
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -1,5 +1,7 @@
 """The filter that hands a container's ``bind`` and ``connect`` to its shim, and how to speak with the kernel about it.
 
+It also refuses signals to everybody.
+
 Knows nothing of addresses; what is done with the calls is in ``loopback``.
 Source: seccomp_unotify(2), seccomp(2); the Linux headers seccomp.h, filter.h and audit.h for the numbers.
 """
@@ -20,6 +22,7 @@ _FLAG_NEW_LISTENER = 1 << 3
 _FLAG_WAIT_KILLABLE = 1 << 5
 _RET_USER_NOTIF = 0x7FC00000
 _RET_ALLOW = 0x7FFF0000
+_RET_ERRNO = 0x00050000
 _IOCTL_RECV = 0xC0502100
 _IOCTL_SEND = 0xC0182101
 _IOCTL_ID_VALID = 0x40082102
@@ -28,15 +31,22 @@ _LOAD = 0x20
 _JUMP_IF_EQUAL = 0x15
 _RETURN = 0x06
 
+_EVERYBODY = 0xFFFFFFFF
 _PROGRAM = (
     (_LOAD, 0, 0, 4),  # the architecture
-    (_JUMP_IF_EQUAL, 0, 3, linux.AUDIT_ARCH),
+    (_JUMP_IF_EQUAL, 0, 6, linux.AUDIT_ARCH),
     (_LOAD, 0, 0, 0),  # the call's number
-    (_JUMP_IF_EQUAL, 2, 0, linux.SYS_BIND),
-    (_JUMP_IF_EQUAL, 1, 0, linux.SYS_CONNECT),
+    (_JUMP_IF_EQUAL, 5, 0, linux.SYS_BIND),
+    (_JUMP_IF_EQUAL, 4, 0, linux.SYS_CONNECT),
+    (_JUMP_IF_EQUAL, 0, 2, linux.SYS_KILL),
+    (_LOAD, 0, 0, 16),  # the lower half of its first argument
+    (_JUMP_IF_EQUAL, 2, 0, _EVERYBODY),
     (_RETURN, 0, 0, _RET_ALLOW),
     (_RETURN, 0, 0, _RET_USER_NOTIF),
+    (_RETURN, 0, 0, _RET_ERRNO | errno.EPERM),
 )
+"""Refused is ``kill(-1)``: in a container of its own process ids it ends what is in it, here it would end all that the
+user runs, the service too."""
 
 
 class _Program(ctypes.Structure):
