@@ -22,10 +22,11 @@ from beamhall.kernel.schema import Schema
 from beamhall.training.gangs import Gang
 from beamhall.training.jobsets.definition import job_set_definition
 from beamhall.training.jobsets.planner import plan_job_set
+from beamhall.training.trainjobs.mpi import ACCESS_KINDS
 from beamhall.training.trainjobs.planner import TrainJobSettings, train_job_planner
 from tests.planning import World, said
 
-_CHILDREN = (JOB_SET, JOB, POD, SERVICE, CONFIG_MAP, POD_GROUP)
+_CHILDREN = (JOB_SET, JOB, POD, SERVICE, CONFIG_MAP, POD_GROUP, *ACCESS_KINDS)
 _SCHEMA = Schema(job_set_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
 _ROUNDS = 40
 

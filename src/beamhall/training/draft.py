@@ -50,11 +50,10 @@ class Draft(ObjectDraft):
         patch = {"metadata": {"annotations": {annotation: value}}}
         self._changes.insert(0, Patch(self.key, patch, uid=self.job.uid))
 
-    def create(self, kind: Kind, obj: dict[str, Any], *, is_told: bool = True) -> None:
-        """Make a child, with an event about it unless it is not to be told."""
+    def create(self, kind: Kind, obj: dict[str, Any]) -> None:
+        """Make a child, with an event about it."""
         self._changes.append(Create(kind, obj))
-        if is_told:
-            self.emit(f"SuccessfulCreate{kind.kind}", f"Created {_noun(kind)}: {name_of(obj)}")
+        self.emit(f"SuccessfulCreate{kind.kind}", f"Created {_noun(kind)}: {name_of(obj)}")
 
     def delete(self, kind: Kind, obj: ReadOnlyObject) -> None:
         """Delete a child."""

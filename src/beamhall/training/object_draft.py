@@ -12,8 +12,22 @@ from typing import Any, Literal
 from beamhall.kernel.conditions import Status, find_condition, make_condition, with_condition
 from beamhall.kernel.difference import merge_patch_between
 from beamhall.kernel.kinds import Kind
-from beamhall.kernel.objects import Key, ReadOnlyObject, key_of, metadata_of, uid_of
+from beamhall.kernel.objects import (
+    Key,
+    Object,
+    ReadOnlyObject,
+    controller_of,
+    key_of,
+    metadata_of,
+    name_of,
+    namespace_of,
+    owner_reference,
+    uid_of,
+)
 from beamhall.kernel.plan import Action, Create, Delete, Emit, Patch, Plan, View
+
+TAKEN_RETRY_S = 5.0
+"""When to look again whether a name that another's object has is free."""
 
 
 class ObjectDraft:
@@ -47,6 +61,27 @@ class ObjectDraft:
     def patch(self, kind: Kind, obj: ReadOnlyObject, patch: Mapping[str, Any]) -> None:
         """Change an object."""
         self._changes.append(Patch(key_of(kind, obj), patch, uid=uid_of(obj)))
+
+    def keep(self, kind: Kind, wanted: Object) -> None:
+        """Make a child of the object, or give the one that is there the content that it should have, without a word.
+
+        Args:
+            kind: Its kind.
+            wanted: Its name, labels and content; namespace and owner are filled in.
+        """
+        wanted["metadata"] |= {
+            "namespace": namespace_of(self.object),
+            "ownerReferences": [owner_reference(self._kind, self.object)],
+        }
+        found = self.view.get(kind, name_of(wanted), namespace_of(self.object))
+        if found is None:
+            self._changes.append(Create(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **wanted}))
+        elif (controller_of(found) or {}).get("uid") != uid_of(self.object):
+            self.again_after(TAKEN_RETRY_S)
+        else:
+            content = {field: wanted[field] for field in wanted if field not in ("apiVersion", "kind", "metadata")}
+            if patch := _lacking(content, found):
+                self.patch(kind, found, patch)
 
     def again_after(self, seconds: float) -> None:
         """Plan again after so many seconds, or sooner."""
@@ -89,3 +124,16 @@ class ConditionsDraft(ObjectDraft):
     def delete(self, kind: Kind, obj: ReadOnlyObject, propagation: Literal["Background", "Foreground"]) -> None:
         """Delete an object."""
         self._changes.append(Delete(key_of(kind, obj), uid_of(obj), propagation=propagation))
+
+
+def _lacking(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the part of what is wanted that is not there; what the server added does not matter."""
+    patch: dict[str, Any] = {}
+    for key, value in wanted.items():
+        there = found.get(key)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            if inner := _lacking(value, there):
+                patch[key] = inner
+        elif value != there:
+            patch[key] = value
+    return patch

@@ -33,7 +33,8 @@ from beamhall.training.conditions import (
 from beamhall.training.draft import Draft
 from beamhall.training.gangs import Gang, build_pod_group, holds_pods_back, join_group, pod_group_kind
 from beamhall.training.job import OUR_MANAGER, TYPE_LABEL, Framework, Observed, read_job
-from beamhall.training.provision import TAKEN_RETRY_S, make_children, make_services, remove_extra
+from beamhall.training.object_draft import TAKEN_RETRY_S
+from beamhall.training.provision import make_children, make_services, remove_extra
 from beamhall.training.restarts import (
     ANNOTATION,
     container_restarts,

@@ -4,18 +4,13 @@ Called by ``planner`` before it makes Pods: a Pod resolves its peers' names, and
 How the objects look stands in ``children`` and in the framework.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from beamhall.kernel.kinds import POD, SERVICE
-from beamhall.kernel.objects import controller_of, is_being_deleted, name_of, owner_reference
+from beamhall.kernel.objects import is_being_deleted, name_of
 from beamhall.training.children import build_service
 from beamhall.training.draft import Draft
 from beamhall.training.job import Observed
+from beamhall.training.object_draft import TAKEN_RETRY_S
 from beamhall.training.survey import Survey
-
-TAKEN_RETRY_S = 5.0
-"""When to look again whether a name that another's object has is free."""
 
 
 def make_services(draft: Draft, survey: Survey) -> None:
@@ -33,21 +28,8 @@ def make_services(draft: Draft, survey: Survey) -> None:
 
 def make_children(draft: Draft, observed: Observed) -> None:
     """Make what else the framework wants, and give what is there the content that it should have."""
-    job = draft.job
-    for kind, wanted in job.framework.children(job, observed):
-        wanted["metadata"] |= {
-            "namespace": job.namespace,
-            "ownerReferences": [owner_reference(job.framework.kind, job.object)],
-        }
-        found = draft.view.get(kind, name_of(wanted), job.namespace)
-        if found is None:
-            draft.create(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **wanted}, is_told=False)
-        elif (controller_of(found) or {}).get("uid") != job.uid:
-            draft.again_after(TAKEN_RETRY_S)
-        else:
-            content = {field: wanted[field] for field in wanted if field not in ("apiVersion", "kind", "metadata")}
-            if patch := _lacking(content, found):
-                draft.patch(kind, found, patch)
+    for kind, wanted in draft.job.framework.children(draft.job, observed):
+        draft.keep(kind, wanted)
 
 
 def remove_extra(draft: Draft, survey: Survey, observed: Observed) -> None:
@@ -61,16 +43,3 @@ def remove_extra(draft: Draft, survey: Survey, observed: Observed) -> None:
     for name, service in survey.services.items():
         if name not in wanted:
             draft.delete(SERVICE, service)
-
-
-def _lacking(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the part of what is wanted that is not there; what the server added does not matter."""
-    patch: dict[str, Any] = {}
-    for key, value in wanted.items():
-        there = found.get(key)
-        if isinstance(value, Mapping) and isinstance(there, Mapping):
-            if inner := _lacking(value, there):
-                patch[key] = inner
-        elif value != there:
-            patch[key] = value
-    return patch

@@ -49,7 +49,7 @@ def training_planners(settings: TrainingSettings, cluster_domain: str = "") -> S
     frameworks = training_frameworks(cluster_domain, is_on_loopback=settings.is_on_loopback)
     return (
         *(training_planner(framework, settings) for framework in frameworks),
-        train_job_planner(TrainJobSettings(settings.gang, settings.takes_reports)),
+        train_job_planner(TrainJobSettings(settings.gang, settings.takes_reports, settings.is_on_loopback)),
     )
 
 

@@ -291,3 +291,9 @@ def test_a_job_stays_in_its_version() -> None:
         assert "can be changed in that version only" in validate(framework, new, old)[0].message
     assert validate(V1, {**two, "spec": {**two["spec"], "slotsPerWorker": 2}}, two) == [], "nothing is lost"
     assert validate(V2, _v2(slotsPerWorker=2), two) == []
+
+
+def test_a_launcher_without_workers_may_run_commands_nowhere() -> None:
+    run = Run(job_of(V1, {"Launcher": 1}), V1)
+    rules = run.world.objects[Key(ROLE, "ns", "j-launcher")]["rules"]
+    assert [rule["resources"] for rule in rules] == [["pods"]], "a rule without names would be for every Pod"

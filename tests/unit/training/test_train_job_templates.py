@@ -22,8 +22,12 @@ def _job(built: Any, name: str = "node") -> Any:
     return next(job for job in built["spec"]["replicatedJobs"] if job["name"] == name)["template"]["spec"]
 
 
+def _pod(built: Any, name: str = "node") -> Any:
+    return _job(built, name)["template"]["spec"]
+
+
 def _container(built: Any, name: str = "node") -> Any:
-    return _job(built, name)["template"]["spec"]["containers"][0]
+    return _pod(built, name)["containers"][0]
 
 
 def _env(container: Any) -> dict[str, Any]:
@@ -174,11 +178,51 @@ def test_mpi(as_node: bool, slots: int, hosts: list[str]) -> None:
     found = _env(_container(built, "launcher"))
     assert found["OMPI_MCA_orte_default_hostfile"] == "/etc/mpi/hostfile"
     assert found["OMPI_MCA_orte_set_default_slots"] == str(slots)
-    mounts = _container(built, "launcher")["volumeMounts"]
-    assert mounts == [{"name": "mpi-hostfile", "mountPath": "/etc/mpi"}]
+    assert found["OMPI_MCA_plm_rsh_agent"] == "/etc/mpi/kubexec.sh"
+    assert "OMPI_MCA_btl_tcp_if_include" not in found
+    for name in ("node", "launcher"):
+        assert _container(built, name)["volumeMounts"] == [{"name": "mpi-hostfile", "mountPath": "/etc/mpi"}]
+        files = {item["key"]: item["mode"] for item in _pod(built, name)["volumes"][0]["configMap"]["items"]}
+        assert files == {"hostfile": 0o444, "selector": 0o444, "kubexec.sh": 0o555, "kubexec.py": 0o444}
+        assert "metadata" not in _job(built, name)["template"]
+    assert _pod(built, "launcher")["serviceAccountName"] == "t-mpi-launcher"
+    assert "serviceAccountName" not in _pod(built, "node")
     hostfile = build_hostfile(job, read_runtime(over), built)
     assert hostfile["metadata"]["name"] == "t-mpi-hostfile"
     assert hostfile["data"]["hostfile"].splitlines() == hosts
+    assert hostfile["data"]["selector"] == "jobset.sigs.k8s.io/jobset-name=t\n"
+    assert hostfile["data"].keys() == files.keys()
+
+
+def test_nodes_of_mpi_sleep_in_the_place_of_a_server_of_ssh() -> None:
+    server: dict[str, Any] = {
+        "command": ["/usr/sbin/sshd"],
+        "args": ["-De"],
+        "readinessProbe": {"tcpSocket": {"port": 2222}},
+    }
+    built = _built(train_job(), runtime({"name": "node", "template": job_template(**server)}, policy={"mpi": {}}))
+    node = _container(built)
+    assert (node["command"], node["args"], node.get("readinessProbe")) == (["sleep"], ["365d"], None)
+    own = runtime({"name": "node", "template": job_template(command=["mine"])}, policy={"mpi": {}})
+    assert _container(_built(train_job(), own))["command"] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "names"), [({"mpi": {}}, ["node", "launcher"]), ({"xgboost": {}}, ["launcher"]), ({"jax": {}}, [])]
+)
+def test_what_tells_peers_addresses_of_interfaces_listens_there(policy: Any, names: list[str]) -> None:
+    jobs = (
+        {"name": "node", "template": job_template()},
+        {"name": "launcher", "template": job_template(step="trainer")},
+    )
+    job = train_job()
+    job["metadata"]["uid"] = "u"
+    built = build_job_set(job, read_runtime(runtime(*jobs, policy=policy)), is_on_loopback=True)
+    templates = {one["name"]: one["template"]["spec"]["template"] for one in built["spec"]["replicatedJobs"]}
+    marked = [name for name, template in templates.items() if (template.get("metadata") or {}).get("annotations")]
+    assert marked == names
+    if "mpi" in policy:
+        assert _env(_container(built, "launcher"))["OMPI_MCA_btl_tcp_if_include"] == "lo"
 
 
 def test_initializers() -> None:

@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from beamhall.kernel.kinds import CLUSTER_TRAINING_RUNTIME, CONFIG_MAP, JOB, JOB_SET, POD, POD_GROUP, TRAIN_JOB
+from beamhall.kernel.kinds import (
+    CLUSTER_TRAINING_RUNTIME,
+    CONFIG_MAP,
+    JOB,
+    JOB_SET,
+    POD,
+    POD_GROUP,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE_ACCOUNT,
+    TRAIN_JOB,
+)
 from beamhall.kernel.objects import Key, labels_of
 from beamhall.training.trainjobs.planner import concerned_train_jobs
 from tests.models.trainer import Trainer, job_set, job_template, runtime, train_job
@@ -157,15 +168,64 @@ def test_what_a_runtime_asks_for_and_nobody_serves_is_told() -> None:
     assert "the mlPolicy flux is not served" in run.said(TRAIN_JOB)[0][1]
 
 
-def test_mpi_gets_a_hostfile_and_the_launcher_waits_for_the_nodes() -> None:
+def _mpi(**launcher: Any) -> Any:
+    """Make a runtime of MPI whose launcher waits for its nodes; ``launcher`` is of the launcher's Pod."""
     ready = [{"name": "node", "status": "Ready"}]
+    template = job_template(step="trainer")
+    template["spec"]["template"]["spec"] |= launcher
     jobs = (
         {"name": "node", "template": job_template()},
-        {"name": "launcher", "template": job_template(step="trainer"), "dependsOn": ready},
+        {"name": "launcher", "template": template, "dependsOn": ready},
+        {"name": "other", "template": job_template()},
     )
-    success = {"operator": "All", "targetReplicatedJobs": ["launcher"]}
     over = runtime(*jobs, policy={"mpi": {"runLauncherAsNode": False}})
-    over["spec"]["template"]["spec"]["successPolicy"] = success
+    over["spec"]["template"]["spec"]["successPolicy"] = {"operator": "All", "targetReplicatedJobs": ["launcher"]}
+    return over
+
+
+def _reached(run: Trainer) -> Any:
+    """Give the names of the Pods that a launcher may run commands in; None: it may in none."""
+    rules = run.get(ROLE, "t-mpi-launcher")["rules"]
+    assert rules[0] == {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
+    assert [rule["resources"] for rule in rules[1:]] in ([], [["pods/exec"]])
+    return [rule["resourceNames"] for rule in rules[1:]]
+
+
+def test_a_launcher_reaches_the_pods_that_there_are_and_no_others() -> None:
+    run = _run(train_job(trainer={"numNodes": 2}), _mpi())
+    binding = run.get(ROLE_BINDING, "t-mpi-launcher")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "t-mpi-launcher", "namespace": "ns"}]
+    assert run.get(SERVICE_ACCOUNT, "t-mpi-launcher")["metadata"]["ownerReferences"][0]["kind"] == "TrainJob"
+    nodes = run.pods("t-node")
+    assert _reached(run) == [nodes]
+    run.start()
+    assert _reached(run) == [run.pods("t-launcher") + nodes]
+    run.change(TRAIN_JOB, "t", suspend=True)
+    run.world.finish_deletions()
+    run.settle()
+    assert _reached(run) == []
+    run.change(TRAIN_JOB, "t", suspend=False)
+    assert _reached(run) == [run.pods("t-node")]
+
+
+def test_an_account_that_the_launcher_has_is_the_one_that_may() -> None:
+    run = _run(over=_mpi(serviceAccountName="own"))
+    assert run.names(SERVICE_ACCOUNT) == []
+    assert run.get(ROLE_BINDING, "t-mpi-launcher")["subjects"][0]["name"] == "own"
+
+
+def test_a_pod_concerns_the_job_whose_launcher_may_reach_it() -> None:
+    run = _run(over=_mpi())
+    pod = run.get(POD, run.pods("t-node")[0])
+    assert list(concerned_train_jobs(pod, run.world)) == [Key(TRAIN_JOB, "ns", "t")]
+    assert list(concerned_train_jobs({**pod, "metadata": {"name": "p", "namespace": "ns"}}, run.world)) == []
+    plain = _run()
+    assert list(concerned_train_jobs(plain.get(POD, plain.pods()[0]), plain.world)) == []
+
+
+def test_mpi_gets_a_hostfile_and_the_launcher_waits_for_the_nodes() -> None:
+    over = _mpi()
+    del over["spec"]["template"]["spec"]["replicatedJobs"][2]
     run = _run(train_job(trainer={"numNodes": 2}), over, gang="scheduler-plugins")
     assert run.get(CONFIG_MAP, "t-mpi-hostfile")["data"]["hostfile"].splitlines()[1] == "t-node-0-1.t slots=1"
     assert run.names(JOB) == ["t-node-0"]

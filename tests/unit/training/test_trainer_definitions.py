@@ -118,4 +118,9 @@ def test_the_default_runtimes_fit_and_are_upstreams(default: dict[str, Any]) -> 
         pytest.skip("needs the corpus")
     files = (_CORPUS / "runtimes").rglob("*.yaml")
     theirs = [obj for file in files for obj in yaml.safe_load_all(file.read_text()) if obj["kind"] != "Kustomization"]
+    for obj in theirs:
+        for job in obj["spec"]["template"]["spec"]["replicatedJobs"] if "mpi" in obj["spec"]["mlPolicy"] else ():
+            pod = job["template"]["spec"]["template"]["spec"]
+            del pod["securityContext"]  # the user of upstream's images, whom no image here has
+            del pod["containers"][0]["securityContext"]
     assert stored in theirs

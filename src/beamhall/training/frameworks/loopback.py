@@ -9,5 +9,9 @@ from beamhall.kernel.objects import Object
 
 
 def choose_ports_on_loopback(pod: Object) -> None:
-    """Let a Pod's TCP servers listen at 127.0.0.1 where the kernel chooses the port, in place."""
-    pod["metadata"].setdefault("annotations", {})[CHOSEN_PORTS_ANNOTATION] = "loopback"
+    """Let the TCP servers of a Pod, or of a template's Pods, listen at 127.0.0.1 where the kernel chooses the port.
+
+    In place.
+    """
+    metadata = pod["metadata"] = pod.get("metadata") or {}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), CHOSEN_PORTS_ANNOTATION: "loopback"}

@@ -1,11 +1,12 @@
-"""The files that an MPIJob's launcher finds in ``/etc/mpi``, and what it may do through the API: objects as plain data.
+"""What a launcher of MPI finds in ``/etc/mpi`` and in its variables, and what it may do through the API: plain data.
 
 ``mpirun`` reads the hostfile and starts its daemons by ``kubexec.sh``, which runs them in the workers' Pods through the
-Kubernetes API (``exec``), so that no worker needs an SSH server. Which hosts there are is ``mpijob``'s to say.
+Kubernetes API (``exec``), so that no worker needs an SSH server. Which hosts there are is said by ``mpijob``, and for
+TrainJobs by ``trainjobs.mpi``.
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from beamhall.kernel.objects import Object
@@ -14,8 +15,32 @@ DIRECTORY = "/etc/mpi"
 HOSTFILE = f"{DIRECTORY}/hostfile"
 AGENT = f"{DIRECTORY}/kubexec.sh"
 
+SCRIPT_MODES = {"kubexec.sh": 0o555, "kubexec.py": 0o444}
+"""The files of the remote shell, and who may read and run them."""
+
+OPEN_MPI: Mapping[str, str] = {
+    "OMPI_MCA_plm_rsh_agent": AGENT,
+    "OMPI_MCA_orte_default_hostfile": HOSTFILE,
+    "PRTE_MCA_plm_ssh_agent": AGENT,
+    "PRTE_MCA_prte_default_hostfile": HOSTFILE,
+    # Pods here run as whoever runs the service, where an image would name a user of its own.
+    **{f"{prefix}_ALLOW_RUN_AS_ROOT{suffix}": "1" for prefix in ("OMPI", "PRTE") for suffix in ("", "_CONFIRM")},
+}
+"""The variables of Open MPI: up to version 4, and from version 5, whose launcher is PRRTE."""
+
+OPEN_MPI_ON_LOOPBACK: Mapping[str, str] = {
+    "OMPI_MCA_oob_tcp_if_include": "lo",
+    "PRTE_MCA_prte_if_include": "lo",
+    "OMPI_MCA_btl_tcp_if_include": "lo",
+    "OMPI_MCA_btl_tcp_port_min_v4": "0",  # else it counts from 1024 in each Pod, and peers meet the wrong one
+}
+"""What Open MPI is told besides where Pods have addresses on the loopback network: it tells peers the addresses of
+interfaces, so there all of it goes over 127.0.0.1."""
+
 _VOLUME = "mpi-job-config"
-_MODES = {"kubexec.sh": 0o555, "kubexec.py": 0o444, "hostfile": 0o444, "discover_hosts.sh": 0o555}
+_MODES = {**SCRIPT_MODES, "hostfile": 0o444, "discover_hosts.sh": 0o555}
+_IDLE = ("sleep", "365d")
+_SERVER = "sshd"
 
 
 def config_map(name: str, labels: Object, hostfile: Iterable[str], discovered: Iterable[str]) -> Object:
@@ -33,8 +58,7 @@ def config_map(name: str, labels: Object, hostfile: Iterable[str], discovered: I
         "data": {
             "hostfile": "".join(f"{line}\n" for line in hostfile),
             "discover_hosts.sh": f"#!/bin/sh\n{said}",
-            "kubexec.sh": _script("kubexec.sh"),
-            "kubexec.py": _script("kubexec.py"),
+            **scripts(),
         },
     }
 
@@ -46,14 +70,12 @@ def service_account(name: str, labels: Object) -> Object:
 
 def role(name: str, labels: Object, pods: Sequence[str]) -> Object:
     """Make the Role that lets the launcher look at Pods and run commands in those named."""
-    return {
-        "metadata": {"name": name, "labels": labels},
-        "rules": [
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-            # A WebSocket is opened by GET, which older API servers take for ``get``.
-            {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"], "resourceNames": list(pods)},
-        ],
-    }
+    rules: list[Object] = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+    if pods:  # a rule without names would be for every Pod
+        # A WebSocket is opened by GET, which older API servers take for ``get``.
+        execs = {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"]}
+        rules.append({**execs, "resourceNames": list(pods)})
+    return {"metadata": {"name": name, "labels": labels}, "rules": rules}
 
 
 def role_binding(name: str, labels: Object, account: str, namespace: str) -> Object:
@@ -73,6 +95,23 @@ def mount_files(spec: Object, config: str) -> None:
     for container in spec["containers"]:
         mounts = container.get("volumeMounts") or ()
         container["volumeMounts"] = [*mounts, {"name": _VOLUME, "mountPath": DIRECTORY}]
+
+
+def idle_unless_told(container: Object) -> None:
+    """Let a worker sleep that has no command, or an SSH server's, in place.
+
+    Daemons come through the API, so there is nothing for an SSH server to do, and nothing to ask it for.
+    """
+    words = [*(container.get("command") or ()), *(container.get("args") or ())]
+    if not words or words[0].rpartition("/")[2] == _SERVER:
+        container["command"], container["args"] = list(_IDLE[:1]), list(_IDLE[1:])
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            container.pop(probe, None)
+
+
+def scripts() -> dict[str, str]:
+    """Give the texts of the files of the remote shell, by name."""
+    return {name: _script(name) for name in SCRIPT_MODES}
 
 
 @functools.cache

@@ -21,22 +21,12 @@ from beamhall.training.job import Framework, Observed, TrainingJob, main_contain
 LAUNCHER = "Launcher"
 WORKER = "Worker"
 
-_IDLE = ["sleep", "365d"]
-_SERVER = "sshd"
-_LOOPBACK = {
-    "OMPI_MCA_oob_tcp_if_include": "lo",
-    "PRTE_MCA_prte_if_include": "lo",
-    "OMPI_MCA_btl_tcp_if_include": "lo",
-    "OMPI_MCA_btl_tcp_port_min_v4": "0",  # else it counts from 1024 in each Pod, and peers meet the wrong one
-}
-
 
 class MPIJob(Framework):
     """The framework of MPIJob objects of version v1.
 
     Args:
-        is_on_loopback: Whether Pods have addresses on the loopback network, as those of the embedded cluster do. Open
-            MPI tells peers the addresses of interfaces, so there all of it goes over 127.0.0.1.
+        is_on_loopback: Whether Pods have addresses on the loopback network, as those of the embedded cluster do.
     """
 
     kind = MPI_JOB
@@ -70,8 +60,9 @@ class MPIJob(Framework):
         """Tell the launcher's ``mpirun`` of the hosts and how to reach them."""
         if type_ != LAUNCHER:
             return ()
-        loopback = [variable(name, value) for name, value in _LOOPBACK.items()] if self.is_on_loopback else []
-        return [*self.launcher_variables(job), *loopback, *([] if _asks_for_gpus(job, LAUNCHER) else _without_gpus())]
+        loopback = mpifiles.OPEN_MPI_ON_LOOPBACK if self.is_on_loopback else {}
+        gpus = [] if _asks_for_gpus(job, LAUNCHER) else _without_gpus()
+        return [*self.launcher_variables(job), *_variables(loopback), *gpus]
 
     def launcher_variables(self, job: TrainingJob) -> Sequence[Object]:
         """Give the variables that ``mpirun`` reads, for Open MPI 4 and 5 and for Intel MPI."""
@@ -85,13 +76,7 @@ class MPIJob(Framework):
         if type_ == LAUNCHER:
             pod["spec"]["serviceAccountName"] = self.account(job)
             return
-        container = main_container(self, pod["spec"]["containers"])
-        words = [*(container.get("command") or ()), *(container.get("args") or ())]
-        if not words or words[0].rpartition("/")[2] == _SERVER:
-            # Daemons come through the API, so there is nothing for an SSH server to do, and nothing to ask it for.
-            container["command"], container["args"] = _IDLE[:1], _IDLE[1:]
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                container.pop(probe, None)
+        mpifiles.idle_unless_told(main_container(self, pod["spec"]["containers"]))
 
     def account(self, job: TrainingJob) -> str:
         """Name the launcher's ServiceAccount."""
@@ -188,18 +173,12 @@ def slots(job: TrainingJob) -> int:
 
 
 def open_mpi_variables() -> Sequence[Object]:
-    """Give the variables of Open MPI: up to version 4, and from version 5, whose launcher is PRRTE."""
-    return [
-        variable("OMPI_MCA_plm_rsh_agent", mpifiles.AGENT),
-        variable("OMPI_MCA_orte_default_hostfile", mpifiles.HOSTFILE),
-        variable("PRTE_MCA_plm_ssh_agent", mpifiles.AGENT),
-        variable("PRTE_MCA_prte_default_hostfile", mpifiles.HOSTFILE),
-        # Pods here run as whoever runs the service, where an image would name a user of its own.
-        *(variable(f"{prefix}_ALLOW_RUN_AS_ROOT{suffix}", "1") for prefix in ("OMPI", "PRTE") for suffix in _CONFIRMED),
-    ]
+    """Give the variables of Open MPI."""
+    return _variables(mpifiles.OPEN_MPI)
 
 
-_CONFIRMED = ("", "_CONFIRM")
+def _variables(values: Mapping[str, str]) -> Sequence[Object]:
+    return [variable(name, value) for name, value in values.items()]
 
 
 def intel_variables() -> Sequence[Object]:

@@ -1,8 +1,9 @@
 """Runs a command in another Pod, through the Kubernetes API: what ``mpirun`` uses in the place of rsh and ssh.
 
 This file is copied into the launcher's Pod, so it needs only Python and its standard library, of any version from 3.7.
-It waits until the Pod runs, streams the command's output, and ends with its exit code. When it is ended itself, the
-connection ends, and with it the command.
+A host is the Pod of that name; where a file ``selector`` lies beside this one, it is the one Pod of those selected that
+has it as its host name. This waits until the Pod runs, streams the command's output, and ends with its exit code. When
+it is ended itself, the connection ends, and with it the command.
 
 Source: Kubernetes' "v4.channel.k8s.io" (client-go ``tools/remotecommand``); RFC 6455.
 """
@@ -24,7 +25,9 @@ from urllib.parse import quote
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 OPTIONS_WITH_VALUE = ("-l", "-o", "-p", "-i", "-F")
+SELECTOR = Path(__file__).with_name("selector")
 PATIENCE_S = 600.0
+PERMISSION_PATIENCE_S = 30.0
 STDOUT, STDERR, ERROR = 1, 2, 3
 
 
@@ -46,35 +49,69 @@ def headers() -> dict[str, str]:
     return {"Authorization": "Bearer " + read_account("token")}
 
 
-def wait_until_running(pod_path: str, name: str) -> str:
-    """Wait until a Pod's containers run; give the name of the first one."""
+def get(path: str) -> tuple[int, Any]:
+    """Get an object from the API; give the status of the answer, and the object or the error."""
+    connection = connect()
+    try:
+        connection.request("GET", path, headers=headers())
+        response = connection.getresponse()
+        answer = json.loads(response.read().decode() or "{}")
+        return response.status, answer if response.status == 200 else answer.get("message") or response.reason
+    finally:
+        connection.close()
+
+
+def find(pods_path: str, host: str) -> tuple[int, Any]:
+    """Look for the Pod of a host, as ``get`` does: by its name, or among those selected by its host name."""
+    if not SELECTOR.exists():
+        return get(f"{pods_path}/{host}")
+    status, found = get(f"{pods_path}?labelSelector={quote(SELECTOR.read_text().strip(), safe='')}")
+    if status != 200:
+        return status, found
+    pods = [pod for pod in found["items"] if pod["spec"].get("hostname") == host]
+    # One that is going, or has ended, may have a successor of the same host name.
+    left = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    left.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+    return (200, left[-1]) if left else (404, "is not there")
+
+
+def wait_until_running(pods_path: str, host: str) -> tuple[str, str]:
+    """Wait until the containers of a host's Pod run; give the names of the Pod and of the first container."""
     deadline = time.monotonic() + PATIENCE_S
     delay = 0.05
     said = "does not run"
     while time.monotonic() < deadline:
-        connection = connect()
-        connection.request("GET", pod_path, headers=headers())
-        response = connection.getresponse()
-        pod = json.loads(response.read().decode() or "{}")
-        connection.close()
-        if response.status == 200:
+        code, pod = find(pods_path, host)
+        if code == 200:
             status = pod.get("status", {})
             if status.get("phase") in ("Succeeded", "Failed"):
-                sys.exit(f"kubexec: Pod {name} has ended already: {status['phase']}")
+                sys.exit(f"kubexec: Pod {host} has ended already: {status['phase']}")
             states = [container.get("state", {}) for container in status.get("containerStatuses") or ()]
             if states and all("running" in state for state in states):
-                return str(pod["spec"]["containers"][0]["name"])
-        elif response.status != 404:
-            sys.exit(f"kubexec: Pod {name}: {pod.get('message') or response.reason}")
+                return str(pod["metadata"]["name"]), str(pod["spec"]["containers"][0]["name"])
+        elif code != 404:
+            sys.exit(f"kubexec: Pod {host}: {pod}")
         else:
             said = "is not there"
         time.sleep(delay)
         delay = min(delay * 1.5, 1.0)
-    sys.exit(f"kubexec: Pod {name} {said} after {PATIENCE_S:.0f} s")
+    sys.exit(f"kubexec: Pod {host} {said} after {PATIENCE_S:.0f} s")
 
 
-def start(pod_path: str, name: str, container: str, command: str) -> tuple[ssl.SSLSocket, BinaryIO]:
-    """Begin the command; give the socket, after the WebSocket's handshake, and what to read from it by."""
+def start_when_permitted(pod_path: str, name: str, container: str, command: str) -> tuple[ssl.SSLSocket, BinaryIO]:
+    """Begin the command, as ``start`` does; permission for a Pod that is new may come a moment after it runs."""
+    deadline = time.monotonic() + PERMISSION_PATIENCE_S
+    while True:
+        code, opened = start(pod_path, container, command)
+        if not isinstance(opened, str):
+            return opened
+        if code != 403 or time.monotonic() > deadline:
+            sys.exit(f"kubexec: Pod {name}: {opened}")
+        time.sleep(0.2)
+
+
+def start(pod_path: str, container: str, command: str) -> tuple[int, str | tuple[ssl.SSLSocket, BinaryIO]]:
+    """Begin the command; give the answer's status, and the socket with what to read from it by, or what is wrong."""
     words = ["/bin/sh", "-c", command]
     query = "&".join("command=" + quote(word, safe="") for word in words)
     path = f"{pod_path}/exec?container={container}&stdout=1&stderr=1&{query}"
@@ -102,10 +139,13 @@ def start(pod_path: str, name: str, container: str, command: str) -> tuple[ssl.S
             break
         if key.lower() == "content-length":
             length = int(value)
-    if answer.split(" ")[1:2] != ["101"]:
-        sys.exit(f"kubexec: Pod {name}: {stream.read(length).decode()[:500] or answer}")
+    code = int((answer.split(" ")[1:2] or ["0"])[0])
+    if code != 101:
+        said = stream.read(length).decode()[:500] or answer
+        connection.close()
+        return code, said
     sock.settimeout(None)
-    return sock, stream
+    return code, (sock, stream)
 
 
 def read_exactly(stream: BinaryIO, size: int) -> bytes:
@@ -171,10 +211,10 @@ def main(arguments: Sequence[str]) -> NoReturn:
         arguments = arguments[2 if arguments[0] in OPTIONS_WITH_VALUE else 1 :]
     if len(arguments) < 2:
         sys.exit("usage: kubexec [options] HOST COMMAND...")
-    name = arguments[0].split("@")[-1].split(".")[0]
-    pod_path = f"/api/v1/namespaces/{read_account('namespace')}/pods/{name}"
-    container = wait_until_running(pod_path, name)
-    sys.exit(follow(*start(pod_path, name, container, " ".join(arguments[1:]))))
+    host = arguments[0].split("@")[-1].split(".")[0]
+    pods_path = f"/api/v1/namespaces/{read_account('namespace')}/pods"
+    name, container = wait_until_running(pods_path, host)
+    sys.exit(follow(*start_when_permitted(f"{pods_path}/{name}", name, container, " ".join(arguments[1:]))))
 
 
 if __name__ == "__main__":

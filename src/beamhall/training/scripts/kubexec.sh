@@ -8,6 +8,9 @@ if command -v kubectl >/dev/null 2>&1; then
   while [ "${1#-}" != "$1" ]; do shift; done
   pod=${1%%.*}
   shift
+  if [ -e "$here/selector" ]; then
+    pod=$(kubectl get pods -l "$(cat "$here/selector")" -o "jsonpath={.items[?(@.spec.hostname=='$pod')].metadata.name}")
+  fi
   exec kubectl exec "$pod" -- /bin/sh -c "$*"
 fi
 echo "kubexec.sh: the launcher's image needs python3 or kubectl to reach the workers" >&2

@@ -11,15 +11,19 @@ from beamhall.kernel.objects import Object
 _INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
 
-def pod_of(replicated: Object) -> Object:
-    """Give the spec of the Pods of a replicated Job, made if absent."""
-    pod: Object = _below(_below(_below(_below(replicated, "template"), "spec"), "template"), "spec")
-    return pod
-
-
 def job_of(replicated: Object) -> Object:
     """Give the spec of the Jobs of a replicated Job, made if absent."""
     return _below(_below(replicated, "template"), "spec")
+
+
+def pod_template_of(replicated: Object) -> Object:
+    """Give the template of the Pods of a replicated Job, made if absent."""
+    return _below(job_of(replicated), "template")
+
+
+def pod_of(replicated: Object) -> Object:
+    """Give the spec of the Pods of a replicated Job, made if absent."""
+    return _below(pod_template_of(replicated), "spec")
 
 
 def container_of(replicated: Object, name: str) -> Object | None:

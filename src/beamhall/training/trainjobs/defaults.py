@@ -1,4 +1,4 @@
-"""The ClusterTrainingRuntimes that are there from the start, with upstream's names, labels and images.
+"""The ClusterTrainingRuntimes that are there from the start: upstream's, but for the user whom those of MPI name.
 
 The catalog says which local environment stands for an image. A runtime that users changed stays as they made it.
 
@@ -68,8 +68,8 @@ def _simple(name: str, framework: str, image: str) -> Object:
 
 
 def _mpi(name: str, framework: str, image: str) -> Object:
-    pod = {"securityContext": {"fsGroup": 1000}}
-    container = {"name": NODE, "image": image, "securityContext": {"runAsUser": 1000}}
+    # Upstream's name user 1000, whom its images have for SSH; daemons come through the API, as whoever runs the Pods.
+    container = {"name": NODE, "image": image}
     daemon = {
         "command": ["/usr/sbin/sshd"],
         "args": ["-De", "-f", "/home/mpiuser/.sshd_config"],
@@ -83,8 +83,8 @@ def _mpi(name: str, framework: str, image: str) -> Object:
             "runLauncherAsNode": True,
         }
     }
-    nodes = _job(NODE, {**container, **daemon}, pod=pod)
-    launcher = _job(LAUNCHER, container, TRAINER, pod=pod, dependsOn=[{"name": NODE, "status": "Ready"}])
+    nodes = _job(NODE, {**container, **daemon})
+    launcher = _job(LAUNCHER, container, TRAINER, dependsOn=[{"name": NODE, "status": "Ready"}])
     spec = {
         "network": {"publishNotReadyAddresses": True},
         "successPolicy": {"operator": "All", "targetReplicatedJobs": [LAUNCHER]},

@@ -32,13 +32,16 @@ _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _MAPS = ("labels", "annotations")
 
 
-def build_job_set(train_job: ReadOnlyObject, runtime: Runtime, *, reports: bool = False) -> Object:
+def build_job_set(
+    train_job: ReadOnlyObject, runtime: Runtime, *, reports: bool = False, is_on_loopback: bool = False
+) -> Object:
     """Make the JobSet of a TrainJob.
 
     Args:
         train_job: The TrainJob.
         runtime: Its runtime.
         reports: Whether the trainer is told where to tell of its progress.
+        is_on_loopback: Whether Pods have addresses on the loopback network.
 
     Raises:
         BadRequest: A patch cannot be merged.
@@ -55,6 +58,7 @@ def build_job_set(train_job: ReadOnlyObject, runtime: Runtime, *, reports: bool 
         policy=runtime.policy,
         replicated=replicated,
         runtime_command=_node_command(replicated),
+        is_on_loopback=is_on_loopback,
     )
     _apply_initializers(training, spec.get("initializer") or {})
     _apply_trainer(training)

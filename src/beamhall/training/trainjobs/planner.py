@@ -21,6 +21,7 @@ from beamhall.kernel.kinds import (
     CLUSTER_TRAINING_RUNTIME,
     CONFIG_MAP,
     JOB_SET,
+    POD,
     TRAIN_JOB,
     TRAINING_RUNTIME,
     Kind,
@@ -32,6 +33,7 @@ from beamhall.kernel.objects import (
     is_being_deleted,
     is_controlled_by,
     key_of,
+    labels_of,
     metadata_of,
     name_of,
     namespace_of,
@@ -40,10 +42,17 @@ from beamhall.kernel.objects import (
 from beamhall.kernel.plan import Plan, View
 from beamhall.kernel.planner import Planner
 from beamhall.training.gangs import Gang
-from beamhall.training.object_draft import ConditionsDraft
+from beamhall.training.jobsets.jobs import SET_LABEL
+from beamhall.training.object_draft import TAKEN_RETRY_S, ConditionsDraft
 from beamhall.training.trainjobs.gangs import build_pod_group, join_gang
 from beamhall.training.trainjobs.jobset import build_job_set, mutable_patch
-from beamhall.training.trainjobs.mpi import build_hostfile
+from beamhall.training.trainjobs.mpi import (
+    ACCESS_KINDS,
+    build_access,
+    build_hostfile,
+    has_launcher,
+    selector_of_nodes,
+)
 from beamhall.training.trainjobs.runtime import Runtime, read_runtime, runtime_kind
 
 OUR_MANAGER = "trainer.kubeflow.org/trainjob-controller"
@@ -53,7 +62,6 @@ SUSPENDED = "Suspended"
 
 _ENDS = {"Completed": COMPLETE, "Failed": FAILED}
 _SNAPSHOT_KEY = "runtime"
-_TAKEN_RETRY_S = 5.0
 _MESSAGE_LENGTH = 950
 _COUNTS = ("name", "ready", "succeeded", "failed", "active", "suspended")
 
@@ -69,10 +77,12 @@ class TrainJobSettings:
     Attributes:
         gang: The scheduler that admits Pods together; empty: only what a runtime's own policy asks for.
         takes_reports: Whether the API server takes what trainers tell of their progress.
+        is_on_loopback: Whether Pods have addresses on the loopback network, as those of the embedded cluster do.
     """
 
     gang: Gang = ""
     takes_reports: bool = False
+    is_on_loopback: bool = False
 
 
 def train_job_planner(settings: TrainJobSettings) -> Planner:
@@ -81,13 +91,17 @@ def train_job_planner(settings: TrainJobSettings) -> Planner:
         name="trainjob",
         kind=TRAIN_JOB,
         plan=partial(plan_train_job, settings),
-        watches=(JOB_SET, CONFIG_MAP, CLUSTER_TRAINING_RUNTIME, TRAINING_RUNTIME),
+        watches=(JOB_SET, CONFIG_MAP, *ACCESS_KINDS, POD, CLUSTER_TRAINING_RUNTIME, TRAINING_RUNTIME),
         concerns=concerned_train_jobs,
     )
 
 
 def concerned_train_jobs(obj: ReadOnlyObject, view: View) -> Iterable[Key]:
-    """Give the TrainJobs that use a runtime; none if the object is no runtime."""
+    """Give the TrainJobs that use a runtime, or the one whose launcher may reach a Pod; none for other objects."""
+    if obj.get("kind") == POD.kind:
+        name = labels_of(obj).get(SET_LABEL, "")
+        job_set = view.get(JOB_SET, name, namespace_of(obj)) if name else None
+        return [Key(TRAIN_JOB, namespace_of(obj), name)] if job_set is not None and has_launcher(job_set) else []
     if obj.get("kind") not in (CLUSTER_TRAINING_RUNTIME.kind, TRAINING_RUNTIME.kind):
         return ()
     train_jobs = view.list(TRAIN_JOB, namespace_of(obj))
@@ -128,6 +142,8 @@ def plan_train_job(settings: TrainJobSettings, obj: ReadOnlyObject, view: View) 
     except CannotBuild as error:
         message = str(error) if len(str(error)) <= _MESSAGE_LENGTH else f"{str(error)[:_MESSAGE_LENGTH]} ..."
         draft.emit("TrainJobResourcesCreationFailed", f"TrainJob resources reconciliation failed: {message}", "Warning")
+    if job_set is not None:
+        _keep_access(draft, job_set)
     _follow(draft, job_set)
     return draft.plan("the TrainJob follows its JobSet" if job_set else "the TrainJob gets its JobSet")
 
@@ -135,7 +151,7 @@ def plan_train_job(settings: TrainJobSettings, obj: ReadOnlyObject, view: View) 
 def _name_taken(draft: ConditionsDraft) -> Plan:
     message = f'JobSet "{name_of(draft.object)}" belongs to another: delete it, or give the TrainJob another name'
     draft.emit("TrainJobResourcesCreationFailed", f"TrainJob resources reconciliation failed: {message}", "Warning")
-    draft.again_after(_TAKEN_RETRY_S)
+    draft.again_after(TAKEN_RETRY_S)
     return draft.plan("the name of its JobSet is taken")
 
 
@@ -200,9 +216,18 @@ def _carry(draft: ConditionsDraft, job_set: ReadOnlyObject | None, kind: Kind, s
         draft.create(CONFIG_MAP, _snapshot(obj, kind, runtime_object))
     if runtime.policy.get("mpi") is not None:
         draft.create(CONFIG_MAP, build_hostfile(obj, runtime, wanted))
+        _keep_access(draft, wanted)
     if (group := build_pod_group(obj, runtime, wanted, settings.gang)) is not None:
         draft.create(*group)
     draft.create(JOB_SET, wanted)
+
+
+def _keep_access(draft: ConditionsDraft, job_set: ReadOnlyObject) -> None:
+    """Let the launcher of MPI, if there is one, reach the nodes as they are now."""
+    if has_launcher(job_set):
+        pods = draft.view.list(POD, namespace_of(job_set), selector_of_nodes(name_of(job_set)))
+        for kind, wanted in build_access(job_set, pods):
+            draft.keep(kind, wanted)
 
 
 def _build(obj: ReadOnlyObject, runtime_object: ReadOnlyObject, settings: TrainJobSettings) -> tuple[Object, Runtime]:
@@ -210,7 +235,7 @@ def _build(obj: ReadOnlyObject, runtime_object: ReadOnlyObject, settings: TrainJ
     if runtime.policy.get("flux") is not None:
         raise CannotBuild("the mlPolicy flux is not served: use torch, mpi, jax, xgboost, or none")
     try:
-        wanted = build_job_set(obj, runtime, reports=settings.takes_reports)
+        wanted = build_job_set(obj, runtime, reports=settings.takes_reports, is_on_loopback=settings.is_on_loopback)
     except (ApiError, ValueError) as error:
         raise CannotBuild(str(error)) from error
     join_gang(wanted, obj, runtime, settings.gang)

@@ -12,7 +12,15 @@ from typing import Any
 
 from beamhall.kernel.objects import Object
 from beamhall.kernel.quantities import whole
-from beamhall.training.trainjobs.containers import container_of, open_port, own_index, set_variables, value
+from beamhall.training.frameworks.loopback import choose_ports_on_loopback
+from beamhall.training.trainjobs.containers import (
+    container_of,
+    open_port,
+    own_index,
+    pod_template_of,
+    set_variables,
+    value,
+)
 from beamhall.training.trainjobs.runtime import NODE, TRAINER, step_of
 
 PORT = 29500
@@ -38,6 +46,7 @@ class Training:
         policy: The runtime's ML policy.
         replicated: The replicated Jobs; changed in place.
         runtime_command: The command of the container that trains, as the runtime has it.
+        is_on_loopback: Whether Pods have addresses on the loopback network, as those of the embedded cluster do.
     """
 
     name: str
@@ -47,6 +56,7 @@ class Training:
     policy: Mapping[str, Any]
     replicated: list[Object]
     runtime_command: Sequence[str] = ()
+    is_on_loopback: bool = False
 
     @property
     def n_nodes(self) -> int:
@@ -198,6 +208,8 @@ def apply_xgboost(training: Training) -> None:
         own_index(DMLC[2]),
         value(DMLC[3], training.n_nodes * max(1, training.n_gpus)),
     ]
+    if training.is_on_loopback and training.step is not None:
+        choose_ports_on_loopback(pod_template_of(training.step))
     set_variables(node, variables)
     open_port(node, PORT)
 
