@@ -9,6 +9,7 @@ thousands of short Pods would else leave thousands of Events. Source: Kubernetes
 import asyncio
 import hashlib
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,8 +18,8 @@ import structlog
 from beamhall.client.protocol import Client
 from beamhall.kernel.clock import Clock, format_time
 from beamhall.kernel.errors import AlreadyExists, ApiError, NotFound
-from beamhall.kernel.kinds import EVENT
-from beamhall.kernel.objects import Object, metadata_of, name_of, namespace_of, uid_of
+from beamhall.kernel.kinds import EVENT, Kind
+from beamhall.kernel.objects import Object, ReadOnlyObject, metadata_of, name_of, namespace_of, uid_of
 from beamhall.kernel.plan import Emit
 
 QUEUE_LIMIT = 10_000
@@ -28,6 +29,9 @@ AT_ONCE = 4
 """Events that are written together: enough to keep up, few enough not to keep work waiting."""
 
 REMEMBERED = 16_384
+Find = Callable[[Kind, str, str], ReadOnlyObject | None]
+"""Gives the object of a kind, namespace and name, if it is there."""
+
 QUIET_S = 10.0
 """The same Event is written at most once in so many seconds; what was said meanwhile is counted with the next."""
 
@@ -49,10 +53,17 @@ class _Series:
 
 
 class EventRecorder:
-    """Writes the Events of one process's controllers."""
+    """Writes the Events of one process's controllers.
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    Args:
+        client: Where they are written.
+        clock: The time.
+        find: Says which objects are still there.
+    """
+
+    def __init__(self, client: Client, clock: Clock, find: Find) -> None:
         self._client = client
+        self._find = find
         self._clock = clock
         self._queue: deque[tuple[Emit, str, datetime]] = deque()
         self._series: OrderedDict[str, _Series] = OrderedDict()
@@ -95,20 +106,11 @@ class EventRecorder:
             while self._fleeting:
                 emit, source, when, due = self._fleeting.popleft()
                 await asyncio.sleep(due - asyncio.get_running_loop().time())
-                if await self._is_there(emit):
+                there = self._find(emit.kind, namespace_of(emit.about), name_of(emit.about))
+                if there is not None and uid_of(there) == uid_of(emit.about):
                     self._record(emit, source, when)
             self._fleets.clear()
             await self._fleets.wait()
-
-    async def _is_there(self, emit: Emit) -> bool:
-        about = emit.about
-        try:
-            there = await self._client.get(emit.kind, name_of(about), namespace_of(about))
-        except NotFound:
-            return False
-        except ApiError:
-            return True
-        return uid_of(there) == uid_of(about)
 
     async def _work(self) -> None:
         while True:

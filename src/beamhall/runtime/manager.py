@@ -53,7 +53,7 @@ class Manager:
         self._pace = pace
         self.views = Views(kinds, clock)
         self.story = Story(clock)
-        self._recorder = EventRecorder(client, clock)
+        self._recorder = EventRecorder(client, clock, lambda kind, *where: self.views.caches[kind].get(*where))
         shared = Surroundings(self.views, self._recorder, self.story, clock)
         self._workers = [
             Worker(controller, Hand(client, self.views, self._recorder, controller.name), shared)

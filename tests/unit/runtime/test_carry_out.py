@@ -34,7 +34,7 @@ class Scene:
         self.cluster = ModelCluster()
         clock = ManualClock()
         self.views = Views([POD, CREW], clock)
-        self.recorder = EventRecorder(self.cluster, clock)
+        self.recorder = EventRecorder(self.cluster, clock, lambda *_: None)
         self.hand = Hand(self.cluster, self.views, self.recorder, "crews")
 
     async def do(self, *actions: Action) -> Report:

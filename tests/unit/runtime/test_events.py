@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from beamhall.kernel.kinds import EVENT, NODE, POD
-from beamhall.kernel.objects import Object
+from beamhall.kernel.objects import Key, Object
 from beamhall.kernel.plan import Emit
 from beamhall.runtime import events
 from beamhall.runtime.events import EventRecorder, event_of
@@ -18,7 +18,7 @@ EMIT = Emit(POD, POD_OBJECT, "Started", "it started")
 
 @asynccontextmanager
 async def recording(cluster: ModelCluster) -> AsyncIterator[EventRecorder]:
-    recorder = EventRecorder(cluster, LoopClock())
+    recorder = EventRecorder(cluster, LoopClock(), lambda kind, *where: cluster.objects.get(Key(kind, *where)))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(recorder.run())
         yield recorder
@@ -98,7 +98,7 @@ async def test_what_cannot_be_written_is_lost_and_hurts_nobody() -> None:
 
 @virtually
 async def test_too_many_are_dropped() -> None:
-    recorder = EventRecorder(ModelCluster(), LoopClock())
+    recorder = EventRecorder(ModelCluster(), LoopClock(), lambda *_: None)
     for number in range(events.QUEUE_LIMIT + events.REMEMBERED + 50):
         recorder.record(Emit(POD, POD_OBJECT, "R", str(number)), "c")
     assert len(recorder._queue) == events.QUEUE_LIMIT

@@ -39,9 +39,12 @@ class _Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class _Note:
-    name: str
-    event: Object
+class _Said:
+    pod: ReadOnlyObject
+    said: tuple[Literal["Normal", "Warning"], str, str]
+    path: str
+    slot: str
+    moment: str
     at: float
 
 
@@ -58,7 +61,7 @@ class EventRecorder:
     client: Client
     clock: Clock
     host: str
-    _queue: deque[_Note] = field(default_factory=deque)
+    _queue: deque[_Said] = field(default_factory=deque)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _series: OrderedDict[tuple[str, str], _Series] = field(default_factory=OrderedDict)
     _forgotten: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -107,33 +110,9 @@ class EventRecorder:
     ) -> None:
         if len(self._queue) >= _QUEUE_LIMIT or not self._is_allowed(uid_of(pod)):
             return
-        kind, reason, message = said
         path = f"spec.containers{{{container}}}" if container else ""
-        digest = hashlib.sha256("\0".join((uid_of(pod), kind, reason, slot or message, path)).encode()).hexdigest()
-        moment = format_time(self.clock.now())
-        about = {
-            "apiVersion": "v1",
-            "kind": pod.get("kind") or "Pod",
-            "namespace": namespace_of(pod),
-            "name": name_of(pod),
-            "uid": uid_of(pod),
-        }
-        event: Object = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{name_of(pod)}.{digest[:16]}", "namespace": namespace_of(pod)},
-            "involvedObject": about | ({"fieldPath": path} if path else {}),
-            "reason": reason,
-            "message": message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…",
-            "type": kind,
-            "count": 1,
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
-            "source": {"component": "kubelet", "host": self.host},
-            "reportingComponent": "kubelet",
-            "reportingInstance": self.host,
-        }
-        self._queue.append(_Note(f"{name_of(pod)}.{digest[:16]}", event, asyncio.get_running_loop().time()))
+        now_s = asyncio.get_running_loop().time()
+        self._queue.append(_Said(pod, said, path, slot, format_time(self.clock.now()), now_s))
         self._wake.set()
 
     def _is_allowed(self, uid: str) -> bool:
@@ -150,45 +129,71 @@ class EventRecorder:
         bucket.tokens -= 1
         return True
 
-    async def _write(self, note: _Note) -> None:
+    def _event(self, said: _Said) -> Object:
+        """Make the event."""
+        pod, path = said.pod, said.path
+        kind, reason, message = said.said
+        text = "\0".join((uid_of(pod), kind, reason, said.slot or message, path))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        about = {
+            "apiVersion": "v1",
+            "kind": pod.get("kind") or "Pod",
+            "namespace": namespace_of(pod),
+            "name": name_of(pod),
+            "uid": uid_of(pod),
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{name_of(pod)}.{digest[:16]}", "namespace": namespace_of(pod)},
+            "involvedObject": about | ({"fieldPath": path} if path else {}),
+            "reason": reason,
+            "message": message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…",
+            "type": kind,
+            "count": 1,
+            "firstTimestamp": said.moment,
+            "lastTimestamp": said.moment,
+            "source": {"component": "kubelet", "host": self.host},
+            "reportingComponent": "kubelet",
+            "reportingInstance": self.host,
+        }
+
+    async def _write(self, said: _Said) -> None:
         """Make the event, or count it up. What the API refuses is dropped: nobody's work depends on an event."""
-        if note.event["type"] == "Normal" and note.event["involvedObject"]["uid"] in self._forgotten:
+        if said.said[0] == "Normal" and uid_of(said.pod) in self._forgotten:
             return
-        namespace = note.event["metadata"]["namespace"]
-        known = self._series.get((namespace, note.name))
+        event = self._event(said)
+        key = namespace_of(event), name_of(event)
+        known = self._series.get(key)
         try:
             if known is None:
-                known = await self._create(note, namespace)
+                known = await self._create(event)
             if known is not None:
-                await self._count_up(note, namespace, known)
+                await self._count_up(event, known)
         except ApiError:
-            self._series.pop((namespace, note.name), None)
+            self._series.pop(key, None)
 
-    async def _create(self, note: _Note, namespace: str) -> _Series | None:
+    async def _create(self, event: Object) -> _Series | None:
         try:
-            await self.client.create(EVENT, note.event)
+            await self.client.create(EVENT, event)
         except AlreadyExists:
-            there = await self.client.get(EVENT, note.name, namespace)
-            first = str(there.get("firstTimestamp") or note.event["firstTimestamp"])
-            return self._remember(note.name, namespace, _Series(int(there.get("count") or 1), first))
-        self._remember(note.name, namespace, _Series(1, note.event["firstTimestamp"]))
+            there = await self.client.get(EVENT, name_of(event), namespace_of(event))
+            first = str(there.get("firstTimestamp") or event["firstTimestamp"])
+            return self._remember(event, _Series(int(there.get("count") or 1), first))
+        self._remember(event, _Series(1, event["firstTimestamp"]))
         return None
 
-    async def _count_up(self, note: _Note, namespace: str, known: _Series) -> None:
+    async def _count_up(self, event: Object, known: _Series) -> None:
         known.count += 1
-        patch = {
-            "count": known.count,
-            "message": note.event["message"],
-            "lastTimestamp": note.event["lastTimestamp"],
-        }
+        patch = {"count": known.count, "message": event["message"], "lastTimestamp": event["lastTimestamp"]}
         try:
-            await self.client.patch(EVENT, note.name, namespace, patch)
+            await self.client.patch(EVENT, name_of(event), namespace_of(event), patch)
         except NotFound:  # it was deleted, or aged out: begin anew
-            self._series.pop((namespace, note.name), None)
-            await self._create(note, namespace)
+            self._series.pop((namespace_of(event), name_of(event)), None)
+            await self._create(event)
 
-    def _remember(self, name: str, namespace: str, series: _Series) -> _Series:
-        self._series[namespace, name] = series
+    def _remember(self, event: Object, series: _Series) -> _Series:
+        self._series[namespace_of(event), name_of(event)] = series
         if len(self._series) > _REMEMBERED:
             self._series.popitem(last=False)
         return series

@@ -7,7 +7,7 @@ it. All of this runs on the loop.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -19,6 +19,9 @@ QUEUE_LIMIT = 1_000
 
 QUEUE_LIMIT_BYTES = 4 * 1024 * 1024
 """The same in bytes of their objects."""
+
+LATEST = 128
+"""Changes that are kept for those that follow them: many an object changes several times in a moment."""
 
 LOG_CHUNK = 256
 """Changes read from the log at once: a few milliseconds of the loop's time."""
@@ -57,6 +60,11 @@ class Change:
         self._previous: Object | None = None
         self._encoded: bytes | None = None
 
+    def follow(self, earlier: "Change | None") -> None:
+        """Take what was read of the change before this one, if it was and is what this one supersedes."""
+        if earlier is not None and earlier.revision == self._old[0]:
+            self._previous = earlier._object
+
     def __repr__(self) -> str:
         return f"<{self.type} {self.resource} {self.namespace}/{self.name} at {self.revision}>"
 
@@ -64,7 +72,11 @@ class Change:
     def object(self) -> ReadOnlyObject:
         """The object after the change; of a deleted one the last state, with the deletion's resourceVersion."""
         if self._object is None:
-            self._object = decode(self._value, self.revision)
+            if self.type == "DELETED" and self._previous is not None:
+                last = self._previous
+                self._object = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self.revision)}}
+            else:
+                self._object = decode(self._value, self.revision)
         return self._object
 
     @property
@@ -193,6 +205,7 @@ class Hub:
         self.read_log = read_log
         self.revision = revision
         self._subscriptions: dict[str, set[Subscription]] = {}
+        self._latest: OrderedDict[tuple[str, str, str], Change] = OrderedDict()
 
     def add(self, resource: str, namespace: str, since: int) -> Subscription:
         """Begin a subscription; it must be closed."""
@@ -207,6 +220,12 @@ class Hub:
     def publish(self, change: Change) -> None:
         """Feed a committed change; they come in order of revision."""
         self.revision = change.revision
+        key = (change.resource, change.namespace, change.name)
+        change.follow(self._latest.pop(key, None))
+        if change.type != "DELETED":
+            self._latest[key] = change
+            if len(self._latest) > LATEST:
+                self._latest.popitem(last=False)
         for subscription in self._subscriptions.get(change.resource, ()):
             subscription.offer(change)
 

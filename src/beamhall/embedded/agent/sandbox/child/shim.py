@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import select
 import signal
@@ -261,15 +262,24 @@ class Shim(Keeper):
             tell(self._channel, self._failure)
 
 
+def begin() -> None:
+    """Make this process one that keeps others."""
+    os.setsid()
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    linux.prctl(linux.PR_SET_NAME, b"beamhall-shim")
+
+
+def rehearse() -> None:
+    """Touch what every shim needs: memory that is shared with the process it was forked from is copied at first use."""
+    json.loads(json.dumps({"at": record.now(), "ticks": linux.start_ticks(os.getpid())}))
+
+
 def run(channel: socket.socket) -> Callable[[], None]:
-    """Be the shim of one container, from the order to the exit record, and end the process.
+    """Be the shim of one container, from the order to the exit record, and end the process. After ``begin``.
 
     Returns:
         Only in a container that starts warm: what runs its program.
     """
-    os.setsid()
-    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-    linux.prctl(linux.PR_SET_NAME, b"beamhall-shim")
     spec, fds = read_order(channel)
     if spec is None:
         os._exit(0)

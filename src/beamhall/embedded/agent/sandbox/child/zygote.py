@@ -70,6 +70,29 @@ def _tell_problem(channel: socket.socket, kind: type[BaseException], error: Base
     channel.send(json.dumps({"problem": text[-_TRACEBACK_BYTES:]}).encode())
 
 
+def _hand_over(spare: socket.socket | None, fds: Sequence[int]) -> bool:
+    """Give an order to the shim that was forked ahead. False: there is none."""
+    if spare is None:
+        return False
+    try:
+        with spare:
+            socket.send_fds(spare, [b"!"], fds)
+    except OSError:  # it was killed
+        return False
+    return True
+
+
+def _stand_by(zygote: socket.socket) -> socket.socket:
+    """In a shim that was forked ahead: wait for its order, and give where it comes from."""
+    shim.begin()
+    shim.rehearse()
+    with zygote:
+        data, fds = linux.receive(zygote, 1)
+    if not data:  # the zygote is gone
+        os._exit(0)
+    return socket.socket(fileno=fds[0])
+
+
 def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
     """Fork shims until the service is gone; then end the process.
 
@@ -93,15 +116,26 @@ def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
     warm.remember()
     gc.collect()
     gc.freeze()
+    spare: socket.socket | None = None
     while True:
         data, fds = linux.receive(channel, 1)
         if not data:
             os._exit(0)
-        if os.fork() == 0:
+        if not _hand_over(spare, fds) and os.fork() == 0:
             channel.close()
+            shim.begin()
             return shim.run(socket.socket(fileno=fds[0]))
         for received in fds:
             os.close(received)
+        if not modules:
+            continue
+        # Many that start warm are short and come one after another: the next shim is there before it is asked for.
+        spare, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            channel.close()
+            spare.close()
+            return shim.run(_stand_by(theirs))
+        theirs.close()
 
 
 if __name__ == "__main__" and sys.argv[1] == "probe":
