@@ -130,7 +130,7 @@ async def test_the_next_shim_is_there_ahead_and_nothing_hangs_on_it(modules, san
 
     async def started(number: int) -> Sandbox:
         again = dataclasses.replace(given, directory=tmp_path / str(number), id=f"{given.id}{number}")
-        sandbox = await sandboxes.launch(again)
+        sandbox: Sandbox = await sandboxes.launch(again)
         assert (await sandbox.wait()).code == 0
         assert sandbox.warm
         return sandbox
