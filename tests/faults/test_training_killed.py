@@ -1,0 +1,230 @@
+"""Replicas of training jobs and the service are killed at random moments: jobs end as upstream's would, all is tidied.
+
+Each round starts one job of every kind, with policies by chance. Their programs run until the round lets them go, so
+that every kill meets something that runs, in its first milliseconds or later; some replicas die while the service is
+down. What must become of a job follows from who was killed and from its restart policy alone.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.service import ServiceProcess, wait_for
+
+pytestmark = pytest.mark.xdist_group("training-killed")
+
+ROUNDS = 4
+SERVICE_KILLS = 2
+_PATIENCE_S = 60.0
+_NAMESPACE = "lab"
+_POLICIES = ("Never", "OnFailure", "ExitCode")
+_KINDS = {
+    "TFJob": ("tfReplicaSpecs", "tensorflow", ("Chief", "Worker")),
+    "PyTorchJob": ("pytorchReplicaSpecs", "pytorch", ("Master", "Worker")),
+    "XGBoostJob": ("xgbReplicaSpecs", "xgboost", ("Master", "Worker")),
+    "PaddleJob": ("paddleReplicaSpecs", "paddle", ("Master", "Worker")),
+    "MPIJob": ("mpiReplicaSpecs", "mpi", ("Launcher", "Worker")),
+    "JAXJob": ("jaxReplicaSpecs", "jax", ("Worker",)),
+}
+_PROGRAM = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]):\n    time.sleep(0.02)\n"
+
+
+@dataclass
+class Job:
+    """A job of a round, and what was done to it."""
+
+    kind: str
+    name: str
+    policy: str
+    clean: str
+    killed: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        return f"/k8s/apis/kubeflow.org/v1/namespaces/{_NAMESPACE}/{self.kind.lower()}s"
+
+    @property
+    def replicas(self) -> Sequence[str]:
+        """The names of its Pods."""
+        types = _KINDS[self.kind][2]
+        first = types[0].lower()
+        if len(types) == 1:
+            return [f"{self.name}-{first}-0", f"{self.name}-{first}-1"]
+        return [f"{self.name}-launcher" if first == "launcher" else f"{self.name}-{first}-0", f"{self.name}-worker-0"]
+
+    @property
+    def expected(self) -> str:
+        """How upstream's controller lets it end."""
+        decisive = [name for name in self.killed if not (self.kind == "MPIJob" and "worker" in name)]
+        return "Failed" if decisive and self.policy == "Never" else "Succeeded"
+
+    def manifest(self, go: Path) -> dict[str, Any]:
+        replicas_field, container, types = _KINDS[self.kind]
+        command = ["python", "-c", _PROGRAM, str(go)]
+        main = {"name": container, "image": "python", "command": command}
+        replica = {
+            "replicas": 2 if len(types) == 1 else 1,
+            "restartPolicy": self.policy,
+            "template": {"spec": {"terminationGracePeriodSeconds": 1, "containers": [main]}},
+        }
+        spec = {replicas_field: dict.fromkeys(types, replica), "runPolicy": {"cleanPodPolicy": self.clean}}
+        return {"apiVersion": "kubeflow.org/v1", "kind": self.kind, "metadata": {"name": self.name}, "spec": spec}
+
+
+class Lab:
+    """A service that is killed and started again, and what tests ask of it."""
+
+    def __init__(self, data: Path) -> None:
+        self.service = ServiceProcess(data, "--stop-pods")
+        self.service.data.mkdir()
+        self.service.start()
+        self.n_kills = 0
+        self.finished: dict[str, Any] = {}
+        self.ask("POST", "/k8s/api/v1/namespaces", {"metadata": {"name": _NAMESPACE}})
+
+    def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {self.service.token}"}
+        answer = httpx2.request(
+            method, self.service.url + path, json=body, headers=headers, trust_env=False, timeout=30
+        )
+        assert answer.is_success, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def objects(self, plural: str, path: str = "/k8s/api/v1") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("GET", f"{path}/namespaces/{_NAMESPACE}/{plural}")["items"]
+        return found
+
+    def conditions(self, job: Job) -> list[dict[str, Any]]:
+        status = self.ask("GET", f"{job.path}/{job.name}").get("status") or {}
+        return list(status.get("conditions") or ())
+
+    def uid_of(self, pod: str) -> str:
+        return next((obj["metadata"]["uid"] for obj in self.objects("pods") if obj["metadata"]["name"] == pod), "")
+
+    def kill_replica(self, job: Job, pod: str, uid: str, after_s: float) -> None:
+        """Kill what runs in a Pod, so long after it began to run."""
+        marker = f"BEAMHALL_SANDBOX={uid}.".encode()
+
+        def pids() -> list[int]:
+            found = []
+            for pid in self.service.processes():
+                with contextlib.suppress(OSError):
+                    if marker in Path(f"/proc/{pid}/environ").read_bytes():
+                        found.append(pid)
+            return found
+
+        wait_for(f"processes of {pod}", pids, _PATIENCE_S)
+        time.sleep(after_s)  # not a wait: the moment is what is varied
+        for pid in pids():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        job.killed.append(pod)
+        self.n_kills += 1
+
+    def kill_service(self) -> None:
+        self.service.kill()
+        self.n_kills += 1
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Give a running service with an empty namespace."""
+    lab = Lab(tmp_path_factory.mktemp("killed") / "data")
+    yield lab
+    lab.service.stop()
+
+
+def _ends(lab: Lab, job: Job) -> bool:
+    return any(c["type"] in ("Succeeded", "Failed") and c["status"] == "True" for c in lab.conditions(job))
+
+
+def _check_end(lab: Lab, job: Job) -> None:
+    wait_for(f"the end of {job}", lambda: _ends(lab, job), _PATIENCE_S)
+    found = lab.ask("GET", f"{job.path}/{job.name}")
+    held = {c["type"]: c["status"] for c in found["status"]["conditions"]}
+    assert next(iter(held)) == "Created", held
+    assert list(held)[-1] == job.expected, f"{job}: {json.dumps(found['status'])}"
+    held.pop("Restarting", None)  # upstream keeps it where a job ends before all of it was seen to run again
+    assert held | {"Running": "False"} == {"Created": "True", "Running": "False", job.expected: "True"}, (job, held)
+    assert found["status"]["completionTime"] >= found["status"]["startTime"]
+    lab.finished[f"{job.path}/{job.name}"] = found["status"]["conditions"]
+
+
+def _check_nothing_is_left(lab: Lab, jobs: Sequence[Job]) -> None:
+    """Look at what is left when all have ended: by their policies, and nothing that runs."""
+    wait_for("no processes", lambda: not lab.service.processes() or None, _PATIENCE_S)
+    pods = {obj["metadata"]["name"]: obj["status"]["phase"] for obj in lab.objects("pods")}
+    services = {obj["metadata"]["name"] for obj in lab.objects("services")}
+    assert set(pods.values()) <= {"Succeeded", "Failed"}, pods
+    for job in jobs:
+        if job.clean == "All":
+            kept = {name for name in job.replicas if name.endswith("-launcher")}
+            assert {name for name in job.replicas if name in pods} == kept, (job, pods)
+            assert not services & set(job.replicas), (job, services)
+        elif job.clean == "None":
+            assert set(job.replicas) <= pods.keys(), (job, pods)
+    groups = lab.objects("podgroups", "/k8s/apis/scheduling.x-k8s.io/v1alpha1")
+    assert groups == [], "what they waited for together goes with their end"
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_jobs_end_as_they_must_whoever_is_killed(lab: Lab, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    go = tmp_path / "go"
+    jobs = [
+        Job(kind, f"{kind.lower()}-{seed}", chance.choice(_POLICIES), chance.choice(("None", "Running", "All")))
+        for kind in _KINDS
+    ]
+    for job in jobs:
+        lab.ask("POST", job.path, job.manifest(go))
+    victims = [(job, chance.choice(job.replicas)) for job in jobs]
+    chance.shuffle(victims)
+    deaths = set(chance.sample(range(len(victims)), SERVICE_KILLS))
+    for number, (job, pod) in enumerate(victims):
+        uid = wait_for(f"{pod} to be made", partial(lab.uid_of, pod), _PATIENCE_S)
+        after_s = chance.uniform(0, 0.3)
+        if number in deaths and chance.random() < 0.5:
+            wait_for(f"{pod} to run", partial(_runs, lab, pod), _PATIENCE_S)
+            lab.kill_service()
+            lab.kill_replica(job, pod, uid, after_s)
+            lab.service.start()
+        else:
+            lab.kill_replica(job, pod, uid, after_s)
+            if number in deaths:
+                lab.kill_service()
+                lab.service.start()
+    wait_for("those that are lost to be seen so", lambda: all(
+        _ends(lab, job) for job in jobs if job.expected == "Failed"), _PATIENCE_S)  # fmt: skip
+    go.touch()
+    for job in jobs:
+        _check_end(lab, job)
+    _check_nothing_is_left(lab, jobs)
+    for job in jobs:
+        path = f"{job.path}/{job.name}"
+        assert lab.conditions(job) == lab.finished[path], "a finished job never changes"
+        lab.ask("DELETE", f"{path}?propagationPolicy=Background")
+    wait_for("no Pods", lambda: not lab.objects("pods"), _PATIENCE_S)
+    wait_for("no Services", lambda: not lab.objects("services"), _PATIENCE_S)
+
+
+def _runs(lab: Lab, pod: str) -> bool:
+    return any(
+        obj["metadata"]["name"] == pod and (obj.get("status") or {}).get("phase") == "Running"
+        for obj in lab.objects("pods")
+    )
+
+
+def test_there_were_enough_kills(lab: Lab) -> None:
+    assert lab.n_kills >= 30
