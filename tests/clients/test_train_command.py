@@ -1,7 +1,9 @@
 """``beamhall train`` and ``beamhall jobs`` as a user runs them, on a real service; and the API that they call."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -158,11 +160,9 @@ def test_a_worker_that_is_killed_starts_again_from_its_checkpoint(
     uid = next(pod["uid"] for pod in beamhall.job(name)["pods"] if pod["replica"] == "worker-0")
     marker = f"BEAMHALL_SANDBOX={uid}.".encode()
     for pid in service.processes():
-        try:
+        with contextlib.suppress(OSError):  # it ended with another
             if marker in Path(f"/proc/{pid}/environ").read_bytes():
                 os.kill(pid, signal.SIGKILL)
-        except OSError:
-            pass  # it ended with another
     following.join(60)
     assert said, "the log was followed to the job's end"
     begun = [line for line in said[0].splitlines() if "worker-0 | rank 1 of 2 begins" in line]
@@ -171,6 +171,22 @@ def test_a_worker_that_is_killed_starts_again_from_its_checkpoint(
     assert "after step 0 " not in begun[1]
     assert "worker-0 | rank 1 is done" in said[0]
     assert beamhall.job(name)["state"] == "Succeeded"
+
+
+def test_on_a_terminal_a_line_below_the_log_says_how_it_is(beamhall: Beamhall, script: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = beamhall.arguments("train", str(script), "--name", "seen", "--", "8", "0.5", "0")
+    with subprocess.Popen(command, env=beamhall.environment, stdout=theirs, stderr=theirs) as following:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # what reading gives when the other end is closed
+            while piece := os.read(ours, 65536):
+                seen += piece
+        assert following.wait(30) == 0
+    os.close(ours)
+    assert b"seen: Running, 1/1 running" in seen
+    assert b"\x1b[J" in seen, "it is drawn anew"
+    assert b'master-0 | {"step": 8, "steps": 8, "loss": 0.125}' in seen
 
 
 def test_a_job_is_stopped_and_resumed_and_ctrl_c_only_stops_following(beamhall: Beamhall, script: Path) -> None:

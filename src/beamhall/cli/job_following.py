@@ -3,15 +3,11 @@
 import sys
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from beamhall.cli.job_story import JobStory
 from beamhall.cli.jobs_api import JobsApi
+from beamhall.cli.screen import Screen
 from beamhall.kernel.kinds import Kind
-
-_REDRAW_PER_S = 4
 
 
 def follow_job(api: JobsApi, kind: Kind, name: str) -> bool:
@@ -46,21 +42,24 @@ def command_name(api: JobsApi, kind: Kind, name: str) -> str:
 
 
 def _follow(api: JobsApi, kind: Kind, story: JobStory) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        for event in api.events(kind, story.name):
-            for line in story.take(event):
-                click.echo(line)
-            sys.stdout.flush()
-            if story.has_ended:
-                return
+    if sys.stdout.isatty():
+        _draw(api, kind, story)
         return
-    with Live(
-        console=console, refresh_per_second=_REDRAW_PER_S, transient=True,
-        get_renderable=lambda: Text(story.summary(), style="bold", no_wrap=True, overflow="ellipsis"),
-    ):  # fmt: skip
+    for event in api.events(kind, story.name):
+        for line in story.take(event):
+            click.echo(line)
+        sys.stdout.flush()
+        if story.has_ended:
+            return
+
+
+def _draw(api: JobsApi, kind: Kind, story: JobStory) -> None:
+    """Print the lines that tell of the job above one that says how it is."""
+    screen = Screen(lambda: [click.style(story.summary(), bold=True)])
+    with screen.drawing():
         for event in api.events(kind, story.name):
-            for line in story.take(event):
-                console.print(line, markup=False, soft_wrap=True)
+            with screen.changing():
+                for line in story.take(event):
+                    screen.print_above(line)
             if story.has_ended:
                 return
