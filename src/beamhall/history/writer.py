@@ -75,6 +75,10 @@ class Writer:
     def write(self) -> None:
         """Do all that waits, in the order in which it came; there may be nothing left."""
         while group := self._next_group():
+            if len(group) == 1:  # the transaction itself is its savepoint
+                with group[0] as change, self._engine.begin() as connection:
+                    change.result = change.do(SqlWriting(connection))
+                continue
             try:
                 with self._engine.begin() as connection:
                     _do(group, connection)

@@ -68,6 +68,7 @@ _DISK_RETRY_S = 2.0
 _EVICTION_GRACE_S = 1.0
 _MESSAGES_BYTES = 12 * 1024
 """How much the messages of all containers of a Pod may have, as in a kubelet."""
+_FORGET_S = 1.0
 _LEAST_GRACE_S = 2.0
 """What a container gets for its end, even where a preStop hook or others' ends took all of the grace period."""
 
@@ -97,6 +98,7 @@ class PodWorker:
         self._volumes = PodVolumes(lambda: self.pod, own, tools)
         self._idle = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
+        self._forgetting: asyncio.Task[None] | None = None
         self._is_done = False
         patience_s = PATIENCE_WITH_SHORT_ONES_S if spec_of(pod).get("restartPolicy") == "Never" else PATIENCE_S
         self._reporter = StatusReporter(tools.client, lambda: self.pod, self._status, self.update, patience_s)
@@ -171,6 +173,8 @@ class PodWorker:
                     self._let_go(facts)
                     await self._sleep_until(decision.wake_at)
             reporting.cancel()
+            if self._forgetting is not None:
+                self._forgetting.cancel()
             self._pulling.close()
             self._care.close()
             self._volumes.close()
@@ -259,10 +263,15 @@ class PodWorker:
             return
         if self._volumes.is_kept and self._tasks is not None:
             self._volumes.close()
-            self._tasks.create_task(asyncio.to_thread(remove_memory, self.own.uid))
+            self._forgetting = self._tasks.create_task(self._forget_memory())
         if self._tools.devices.given(self.own.uid):
             self._tools.devices.release(self.own.uid)
             self.own.keep_devices({})
+
+    async def _forget_memory(self) -> None:
+        """Give back what is in memory, unless the Pod goes with all it has in a moment."""
+        await asyncio.sleep(_FORGET_S)
+        await asyncio.to_thread(remove_memory, self.own.uid)
 
     # -- its steps
 

@@ -17,7 +17,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable
 
 _LEFT = frozenset(("sys", "builtins"))
 _FORGOTTEN = (
@@ -27,12 +27,17 @@ _FORGOTTEN = (
 """What of ``sys`` goes first, in this order."""
 
 
-def end_process(code: int, kept: Mapping[str, types.ModuleType]) -> None:
+is_begun = False
+"""Whether this module ends the process: the interpreter's own end need not be prepared then."""
+
+
+def end_process(code: int, kept: dict[str, types.ModuleType], prepare: Callable[[], None]) -> None:
     """End this process as the interpreter does, but for what ``kept`` and its own insides have.
 
     Args:
         code: The exit code.
-        kept: Modules that are not the program's own.
+        kept: Modules that are not the program's own, in the order in which they were imported.
+        prepare: Prepares the interpreter's own end where that has to come after all, once ``atexit`` functions ran.
 
     Returns:
         Only where the interpreter has to end it: something runs beside the program, such as a daemon thread, or what
@@ -43,12 +48,15 @@ def end_process(code: int, kept: Mapping[str, types.ModuleType]) -> None:
     threading._shutdown()  # type: ignore[attr-defined]
     if len(os.listdir("/proc/self/task")) > 1:
         return
+    global is_begun  # noqa: PLW0603  there is one end of a process
+    is_begun = True
     atexit._run_exitfuncs()
-    if not _flushed():
-        return
-    _take_apart(kept)
     if _flushed():
-        ctypes.pythonapi.exit(code & 0xFF)
+        _take_apart(kept)
+        if _flushed():
+            ctypes.pythonapi.exit(code & 0xFF)
+    is_begun = False
+    prepare()
 
 
 def _flushed() -> bool:
@@ -62,7 +70,7 @@ def _flushed() -> bool:
     return True
 
 
-def _take_apart(kept: Mapping[str, types.ModuleType]) -> None:
+def _take_apart(kept: dict[str, types.ModuleType]) -> None:
     """Let go of the program's own modules; empty those that something else holds, newest first."""
     if gc.isenabled():
         gc.collect()
@@ -71,13 +79,33 @@ def _take_apart(kept: Mapping[str, types.ModuleType]) -> None:
             sys.__dict__[name] = None
     for name in ("stdin", "stdout", "stderr"):
         sys.__dict__[name] = sys.__dict__[f"__{name}__"]
-    own = [weakref.ref(m) for n, m in sys.modules.items() if n not in _LEFT and kept.get(n) is not m and _is_module(m)]
-    for name in [name for name, module in sys.modules.items() if name not in _LEFT and kept.get(name) is not module]:
+    names = _own_names(kept)
+    own = [weakref.ref(module) for name in names if _is_module(module := sys.modules[name])]
+    del module
+    for name in names:
         del sys.modules[name]
     gc.collect()
     for held in reversed(own):
         _empty(held())
     gc.collect()
+
+
+def _own_names(kept: dict[str, types.ModuleType]) -> list[str]:
+    """Give the names of the program's own modules, oldest first.
+
+    They come after those that were there already, which are not looked at: that writes to memory which is shared until
+    then. ``__main__`` has the place of another.
+    """
+    last = next((name for name in reversed(kept) if sys.modules.get(name) is kept[name]), None)
+    names = []
+    for name in reversed(sys.modules):
+        if name == last:
+            break
+        if name not in _LEFT and kept.get(name) is not sys.modules[name]:
+            names.append(name)
+    if "__main__" in sys.modules and "__main__" not in names:
+        names.append("__main__")
+    return names[::-1]
 
 
 def _is_module(value: object) -> bool:

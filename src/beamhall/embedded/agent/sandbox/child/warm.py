@@ -92,6 +92,8 @@ def _spare() -> None:
     Taking them apart would cost more than many a program: it writes to memory that is shared until then. What is the
     program's own is taken apart as ever, so that its files are flushed and its finalizers run.
     """
+    if ending.is_begun:
+        return
     for name in _kept:
         sys.modules.pop(name, None)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_kept))  # for good
@@ -232,7 +234,7 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
 
     def run() -> None:
         code = _run(warm)
-        ending.end_process(code, _kept)
+        ending.end_process(code, _kept, _spare)
         raise SystemExit(code)
 
     return run

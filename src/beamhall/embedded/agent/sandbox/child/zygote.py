@@ -27,10 +27,10 @@ def _make_importable() -> None:
     module.__path__ = [os.path.dirname(os.path.abspath(__file__))]
 
 
-def forget() -> None:
+def forget(names: Sequence[str]) -> None:
     """Take these files out of ``sys.modules``: a program must find its own ``beamhall``, or none."""
-    for name in [n for n in sys.modules if n.partition(".")[0] == "beamhall"]:
-        del sys.modules[name]
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 if __name__ == "__main__":
@@ -141,6 +141,8 @@ def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
 if __name__ == "__main__" and sys.argv[1] == "probe":
     print(json.dumps(probe.findings()))  # noqa: T201  (its standard output is how it answers)
 elif __name__ == "__main__":
+    # Known before there is a container: to look through all modules there would write to most of their names.
+    _ours = [name for name in sys.modules if name.partition(".")[0] == "beamhall"]
     _program = serve(int(sys.argv[1]), sys.argv[2:])
-    forget()
+    forget(_ours)
     _program()
