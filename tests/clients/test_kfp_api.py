@@ -201,14 +201,15 @@ def test_packages_of_every_format(client: Any, package: str, name: str, ending: 
     assert version.pipeline_spec["pipelineInfo"] == {"name": "hello"}
 
 
-def test_runs_of_packages(client: Any, package: str, name: str) -> None:
+def test_runs_of_packages(client: Any, package: str, name: str, served: ServiceProcess) -> None:
+    root = str(served.data / "artifacts" / "mine")
     made = client.create_run_from_pipeline_package(
-        package, arguments={"text": "hi"}, experiment_name=name, enable_caching=False, pipeline_root="/elsewhere",
+        package, arguments={"text": "hi"}, experiment_name=name, enable_caching=False, pipeline_root=root,
         service_account="robot",
     )  # fmt: skip
     run = client.get_run(made.run_id)
     assert run.display_name.startswith("hello.yaml ")
-    assert (run.runtime_config.parameters, run.runtime_config.pipeline_root) == ({"text": "hi"}, "/elsewhere")
+    assert (run.runtime_config.parameters, run.runtime_config.pipeline_root) == ({"text": "hi"}, root)
     assert (run.service_account, run.state in GOING_ON) == ("robot", True)
     assert run.pipeline_spec["root"]["dag"]["tasks"]["show"]["cachingOptions"] == {}
     assert run.state_history[0].state == "PENDING"

@@ -3,7 +3,9 @@
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 
+import httpx2
 import pytest
 
 from tests.environments import share_environments
@@ -12,7 +14,7 @@ from tests.service import ServiceProcess
 pytest.importorskip("kfp")
 pytest.register_assert_rewrite("tests.pipelines")
 
-from tests.pipelines import artifacts, branches, containers, exits, loops, values  # noqa: E402, F401
+from tests.pipelines import artifacts, branches, cluster, containers, exits, loops, values  # noqa: E402, F401
 from tests.pipelines.cases import CASES, Case  # noqa: E402
 from tests.pipelines.runner import Runner  # noqa: E402
 
@@ -27,9 +29,11 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     share_environments(service.data)
     containers.prepare(service.data, directory / "image")
     service.start()
-    running = Runner(service, directory)
-    yield running
-    running.close()
+    headers = {"authorization": f"Bearer {service.token}"}
+    with httpx2.Client(base_url=f"{service.url}/k8s", headers=headers, trust_env=False) as http:
+        cluster.prepare(http)
+    with closing(Runner(service, directory)) as running:
+        yield running
     service.stop()
     for pid in service.processes():
         os.kill(pid, signal.SIGKILL)

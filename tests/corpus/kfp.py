@@ -91,26 +91,37 @@ def client_of(url: str, token: str) -> Any:
     return kfp.Client(host=url, existing_token=token, namespace="default")
 
 
-def run(client: Any, row: Row, root: str | None = None, timeout_s: float = 200) -> Any:
-    """Run a pipeline to its end, and give the run."""
+def start(client: Any, row: Row, root: str) -> str:
+    """Start a pipeline, and give the id of its run.
+
+    Args:
+        client: As ``client_of`` gives it.
+        row: The pipeline.
+        root: Where the artifacts go of those pipelines that name a root which nothing here has.
+    """
     started = client.create_run_from_pipeline_package(
         str(CORPUS / row.file), arguments=dict(row.inputs), run_name=Path(row.file).stem, enable_caching=None,
-        pipeline_root=root,
+        pipeline_root=root if "pipeline_root" in row.needs else None,
     )  # fmt: skip
+    return str(started.run_id)
+
+
+def ended(client: Any, run_id: str, timeout_s: float = 200) -> Any:
+    """Wait for the end of a run, and give it. Raises ``TimeoutError``."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
-        found = client.get_run(started.run_id)
+        found = client.get_run(run_id)
         if found.state in ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"):
             return found
         time.sleep(0.25)
-    raise TimeoutError(f"{row.file} is {found.state} after {timeout_s} s")
+    raise TimeoutError(f"{found.display_name} is {found.state} after {timeout_s} s")
 
 
-def verdict(row: Row, found: Any) -> str:
-    """Say how a run differs from what the index expects; empty: not at all."""
+def verdict(row: Row, state: str, error: str) -> str:
+    """Say how the end of a run differs from what the index expects; empty: not at all."""
     expected = row.expected.split(" ")[0]
-    if found.state != expected and "most of the time" not in row.expected:
-        return f"is {found.state}, expected {row.expected}: {(found.error.message if found.error else '')[:500]}"
+    if state != expected and "most of the time" not in row.expected:
+        return f"is {state}, expected {row.expected}: {error[:500]}"
     return ""
 
 
@@ -123,7 +134,9 @@ def main(url: str, data: Path, parts: Sequence[str]) -> None:
     def one(row: Row) -> bool:
         began = time.monotonic()
         try:
-            said = verdict(row, run(client_of(url, token), row, root if "pipeline_root" in row.needs else None))
+            client = client_of(url, token)
+            found = ended(client, start(client, row, root))
+            said = verdict(row, found.state, found.error.message if found.error else "")
         except Exception as err:  # noqa: BLE001  one row must not end the table
             said = f"{type(err).__name__}: {str(err)[:700]}"
         took_s = time.monotonic() - began

@@ -10,15 +10,16 @@ Source: kubeflow/pipelines ``backend/src/v2/config`` (``env.go``, ``s3.go``, ``g
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from beamhall.client.protocol import Client
 from beamhall.kernel.clock import Clock
-from beamhall.kernel.errors import NotFound
+from beamhall.kernel.errors import BadRequest, Forbidden, NotFound
 from beamhall.kernel.kinds import CONFIG_MAP
 from beamhall.kernel.objects import Object
 from beamhall.pipelines.providers import Provider, providers_of
 from beamhall.pipelines.secrets import Secrets
-from beamhall.storage import Storage, StoreOptions
+from beamhall.storage import Storage, StoreOptions, locate
 
 CONFIG_NAME = "kfp-launcher"
 _FRESH_S = 10.0
@@ -87,6 +88,34 @@ class Roots:
         options = [await secrets.filled(provider) for provider in providers]
         storage = Storage(options, shared=self._storage)
         return Root(uri, storage, env_of(providers, namespace))
+
+
+class Looking(Protocol):
+    """What says whether something is there, or refuses to."""
+
+    async def exists(self, uri: str) -> bool:
+        """Tell whether a URI is there."""
+        ...
+
+
+async def check_root(uri: str, storage: Looking) -> None:
+    """Refuse a directory of this machine that is not for runs: the service would write there for whoever asks.
+
+    Args:
+        uri: The root of a run. In a store it is not looked for: whether that can be used shows when it is.
+        storage: That of the run's namespace.
+
+    Raises:
+        BadRequest: It is no URI and no absolute path, or a directory outside of those that the service uses.
+    """
+    if not locate(uri).is_local:
+        return
+    try:
+        await storage.exists(uri)
+    except Forbidden as error:
+        mend = "name it in the setting artifact_roots, or use another pipeline root"
+        said = f"pipeline root {uri} is outside of the directories that this service uses; {mend}"
+        raise BadRequest(said) from error
 
 
 def env_of(providers: Sequence[Provider], namespace: str) -> Sequence[Object]:

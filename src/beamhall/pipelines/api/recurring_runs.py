@@ -34,7 +34,7 @@ from beamhall.pipelines.api.messages import (
     whole_number,
     without_zeros,
 )
-from beamhall.pipelines.api.runnables import SHAPE, Runnable, read_runnable, source_fields
+from beamhall.pipelines.api.runnables import SHAPE, Runnable, check_place, read_runnable, source_fields
 from beamhall.pipelines.api.triggers import TRIGGER, trigger_fields, trigger_message
 from beamhall.pipelines.runs import NOT_ENDED
 from beamhall.pipelines.schedules.planning import MOST_CONCURRENCY, next_tick
@@ -152,6 +152,7 @@ class RecurringRuns:
         if "trigger" not in asked:
             raise BadRequest("trigger: a recurring run needs one: cron_schedule or periodic_schedule")
         runnable = await read_runnable(self._access, self._specifications, request, asked)
+        await check_place(self._access, namespace, runnable)
         now = self._access.now()
         made = RecurringRun(
             id=str(uuid.uuid4()), namespace=namespace, experiment_id=asked.get("experiment_id", ""),
@@ -183,6 +184,7 @@ class RecurringRuns:
         if any(name in asked for name in SHAPE):
             kept = await self._access.history.read(lambda tx: _asked_before(tx, recurring))
             runnable = await read_runnable(self._access, self._specifications, request, _merged(kept, asked))
+            await check_place(self._access, recurring.namespace, runnable)
 
         def change(tx: Writing) -> RecurringRun:
             current = _current(tx, recurring.id)

@@ -14,6 +14,7 @@ from beamhall.history.records import JsonObject, Pipeline, PipelineVersion
 from beamhall.kernel.errors import BadRequest
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.messages import Shape, anything, json_object, message, raw, text, without_zeros
+from beamhall.pipelines.roots import check_root
 from beamhall.pipelines.runs import check_parameters, version_meant
 from beamhall.pipelines.specifications import Checked, Specifications
 
@@ -82,6 +83,17 @@ async def read_runnable(
         checked, parameters, configuration.get("pipeline_root", ""), asked.get("service_account", ""),
         asked.get("plugins_input", {}), version, version is not None and not reference.get("pipeline_version_id"),
     )  # fmt: skip
+
+
+async def check_place(access: Access, namespace: str, what: Runnable) -> None:
+    """Refuse to run something in a namespace if its files may not go where it says.
+
+    Raises:
+        BadRequest: The pipeline root is a directory that is not for runs, or nothing that can be a root.
+    """
+    root = what.pipeline_root or what.checked.pipeline.spec.default_pipeline_root
+    if root:
+        await check_root(root, await access.storage_of(namespace))
 
 
 async def _version(access: Access, request: Request, reference: Mapping[str, str]) -> PipelineVersion:

@@ -26,7 +26,7 @@ from beamhall.pipelines.api.experiments import default_experiment
 from beamhall.pipelines.api.lists import Listable, list_page
 from beamhall.pipelines.api.messages import given_by_server, read_body, reply, text
 from beamhall.pipelines.api.run_messages import run_message, whole_run_message
-from beamhall.pipelines.api.runnables import SHAPE, Runnable, read_runnable
+from beamhall.pipelines.api.runnables import SHAPE, Runnable, check_place, read_runnable
 from beamhall.pipelines.runs import add_run, pending
 from beamhall.pipelines.specifications import Checked, Specifications, drop_unused, keep
 
@@ -134,6 +134,7 @@ class Runs:
         of = experiment or what.version  # what names neither experiment nor pipeline is in the usual namespace
         namespace = self._access.default_namespace if of is None else of.namespace
         await self._access.authorize(request, "create", "runs", namespace)
+        await check_place(self._access, namespace, what)
         run = new_run(namespace, display_name, self._access.now(), what)
         fields = {"description": asked.get("description", ""), "experiment_id": experiment_id}
         made = await self._access.history.write(lambda tx: _begin(tx, run, what.checked, fields))

@@ -6,7 +6,7 @@ import msgspec
 
 from beamhall.history.queries import Where
 from beamhall.history.records import Run
-from beamhall.kernel.errors import ApiError, BadRequest, Forbidden
+from beamhall.kernel.errors import ApiError, BadRequest
 from beamhall.kernel.objects import Object
 from beamhall.pipelines.driver.carrier import Carrier
 from beamhall.pipelines.driver.files import Root
@@ -18,10 +18,10 @@ from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.decisions import Decision, End, State
 from beamhall.pipelines.engine.events import Options
 from beamhall.pipelines.engine.machine import RunMachine
+from beamhall.pipelines.roots import check_root
 from beamhall.pipelines.spec.ir import Pipeline
 from beamhall.pipelines.steps.facts import RunFacts
 from beamhall.pipelines.steps.step import Steps
-from beamhall.storage import locate
 
 
 async def rooted(tools: Tools, run: Run, pipeline: Pipeline) -> tuple[Run, Root]:
@@ -35,7 +35,7 @@ async def rooted(tools: Tools, run: Run, pipeline: Pipeline) -> tuple[Run, Root]
     has_store = not specified or await _has_store(specified, root)
     said = run.pipeline_root or (specified if has_store else "")
     own = root.uri or tools.settings.pipeline_root
-    await _check_usable(said or own, root)
+    await check_root(said or own, root.storage)
     if said or (has_store and not root.uri):
         return run, root
     await tools.history.write(lambda tx: tx.change(Run, Where("id", "=", run.id), pipeline_root=own))
@@ -57,17 +57,6 @@ async def _has_store(uri: str, root: Root) -> bool:
     except ApiError:  # it has an address; what else is wrong is said when it is used
         return True
     return True
-
-
-async def _check_usable(uri: str, root: Root) -> None:
-    """Refuse a directory of this machine that is not for runs: the service would write there for whoever asks."""
-    if not locate(uri).is_local:
-        return
-    try:
-        await root.storage.exists(uri)
-    except Forbidden as error:
-        mend = "name it in the setting artifact_roots, or use another pipeline root"
-        raise Forbidden(f"pipeline root {uri} is outside of the directories that this service uses; {mend}") from error
 
 
 def facts_of(run: Run, pipeline: Pipeline, settings: DriverSettings, env: Sequence[Object]) -> RunFacts:

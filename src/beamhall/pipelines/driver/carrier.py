@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from beamhall.history.records import Task
-from beamhall.kernel.errors import ApiError, ServiceUnavailable, UserError
+from beamhall.kernel.errors import ApiError, NotFound, ServiceUnavailable, UserError
+from beamhall.kernel.kinds import POD
 from beamhall.pipelines.driver.attempt import Attempt, Ended
 from beamhall.pipelines.driver.batch import Committed
 from beamhall.pipelines.driver.caching import is_there, outputs_of
@@ -52,6 +53,12 @@ class Granted(msgspec.Struct, frozen=True):
     path: str
 
 
+class Unmade(msgspec.Struct, frozen=True):
+    """A task was begun before the service ended, but not its Pod."""
+
+    path: str
+
+
 class Reused(msgspec.Struct, frozen=True):
     """A task has the outputs of an earlier one."""
 
@@ -72,7 +79,7 @@ class Canceling(msgspec.Struct, frozen=True):
     reason: str
 
 
-Item = Ended | Granted | Held | Reused | Canceling
+Item = Ended | Granted | Held | Unmade | Reused | Canceling
 
 
 class Carrier:
@@ -178,6 +185,8 @@ class Carrier:
             return
         if isinstance(item, Granted):
             self._write_running(live)
+        elif isinstance(item, Unmade):
+            self._look_up(live)
         elif isinstance(item, Held):
             live.task = self._ledger.write_held(live.task, item.why)
         elif isinstance(item, Ended):
@@ -229,20 +238,26 @@ class Carrier:
 
     def _begin(self, start: Start) -> None:
         live = self._live[start.path] = Live(start, self._ledger.begin(start), start.again)
-        if live.task.state == State.RUNNING:  # it runs already, or did when the service ended
+        is_running = live.task.state == State.RUNNING  # or it was when the service ended
+        if is_running:
             self._tools.slots.force()
             live.has_slot = True
+        if not self._steps.fingerprint_of(start) or (start.again and not live.is_first):
             self._ready.append(live)
+        elif start.again:
+            self._spawn(self._seek(live))
             return
-        fingerprint = "" if start.again else self._steps.fingerprint_of(start)
-        if fingerprint:
-            live.task = self._ledger.look_up(live.task, fingerprint)
-            self._lookups.append(live)
         else:
-            self._ready.append(live)
-        if not live.back_off_s(self._tools.now()) and self._tools.slots.take():
+            self._look_up(live)
+        if not is_running and not live.back_off_s(self._tools.now()) and self._tools.slots.take():
             live.has_slot = True
             self._write_running(live)
+
+    def _look_up(self, live: Live) -> None:
+        """Have the results of earlier runs looked for."""
+        assert live.start is not None
+        live.task = self._ledger.look_up(live.task, self._steps.fingerprint_of(live.start))
+        self._lookups.append(live)
 
     def _write_running(self, live: Live) -> None:
         start = live.start
@@ -329,6 +344,19 @@ class Carrier:
             message = f"a defect of Beamhall: {type(error).__name__}: {error}"
             ended = Ended(task.path, task.attempt, State.FAILED, error=message, may_retry=False)
         self._put(ended)
+
+    async def _seek(self, live: Live) -> None:
+        """Go on with the Pod that is there; where none is, the service may have ended before the cache was asked."""
+        assert live.start is not None
+        name = pod_name(self._steps.facts.pipeline.name, self._run_id, live.task.path, live.task.attempt)
+        try:
+            await self._tools.client.get(POD, name, live.task.namespace)
+        except NotFound:
+            self._put(Unmade(live.task.path))
+        except ApiError:
+            self._go_on(live)
+        else:
+            self._go_on(live)
 
     async def _reuse(self, live: Live, found: Task) -> None:
         """Take the outputs of an earlier task, if all that they name is still there."""

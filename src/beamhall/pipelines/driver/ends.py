@@ -39,6 +39,8 @@ def end_of(pod: ReadOnlyObject) -> PodEnd | None:
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
     if reason == "DeadlineExceeded":
         limit = (pod.get("spec") or {}).get("activeDeadlineSeconds")
+        if hindered := obstacle_of(pod)[0] or waits_for(pod):
+            return PodEnd(f"{hindered}; after {limit} s (activeDeadlineSeconds) it was given up", has_log=False)
         return PodEnd(f"it ran longer than it may: {limit} s (activeDeadlineSeconds), and was stopped")
     for container in _statuses(status):
         if error := _container_error(container):

@@ -35,6 +35,11 @@ class Live:
         return not self.is_stopped and self._tries < min(self._policy.max_retry_count, ATTEMPTS - 1)
 
     @property
+    def is_first(self) -> bool:
+        """Whether it was not tried again since its run was begun, or retried."""
+        return not self._tries
+
+    @property
     def _policy(self) -> RetryPolicy:
         return (self.start.retry if self.start is not None else None) or RetryPolicy()
 

@@ -192,7 +192,7 @@ async def test_it_is_enabled_and_disabled(api: httpx2.AsyncClient, signals: Sign
 
 @both
 async def test_a_patch_changes_what_it_names(api: httpx2.AsyncClient, history: History) -> None:
-    made = await _make(api, runtime_config={"parameters": {"lr": 1}, "pipeline_root": "/r"})
+    made = await _make(api, runtime_config={"parameters": {"lr": 1}, "pipeline_root": "s3://b/r"})
     key = made["recurring_run_id"]
     changed = await _patch(api, key, display_name="hourly", max_concurrency=3, trigger=HOURLY)
     assert changed == {
@@ -200,7 +200,7 @@ async def test_a_patch_changes_what_it_names(api: httpx2.AsyncClient, history: H
         "trigger": {"periodic_schedule": {"interval_second": "3600"}}, "next_scheduled_at": "2026-01-01T01:00:03Z",
     }  # fmt: skip
     changed = await _patch(api, key, runtime_config={"parameters": {"lr": 2}}, mode="DISABLE")
-    assert changed["runtime_config"] == {"parameters": {"lr": 2}, "pipeline_root": "/r"}
+    assert changed["runtime_config"] == {"parameters": {"lr": 2}, "pipeline_root": "s3://b/r"}
     assert (changed["pipeline_spec"], changed["status"]) == (spec(), "DISABLED")
     await _add_versions(history)
     changed = await _patch(api, key, pipeline_version_reference={"pipeline_id": "p", "pipeline_version_id": "v2"})

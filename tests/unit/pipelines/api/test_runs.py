@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -88,17 +89,38 @@ async def _add_versions(history: History, namespace: str = "default") -> None:
     await history.write(add)
 
 
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        ("/elsewhere", "pipeline root /elsewhere is outside of the directories that this service uses; name it in the"),
+        ("file:///elsewhere", "is outside of the directories"),
+        ("elsewhere", "'elsewhere' is no URI and no absolute path"),
+        ("{}/../x", 'has ".." in its path'),
+    ],
+)
+async def test_a_run_whose_files_may_not_go_there_is_refused(
+    api: httpx2.AsyncClient, artifacts: Path, root: str, words: str
+) -> None:
+    root = root.format(artifacts)
+    for kind, more in (("runs", {}), ("recurringruns", {"trigger": {"periodic_schedule": {"interval_second": 60}}})):
+        config = {"pipeline_root": root, "parameters": {"lr": 1}}
+        body = {"display_name": "x", "pipeline_spec": spec(), "runtime_config": config, **more}
+        answer = await api.post(kind, json=body)
+        assert (answer.status_code, words in answer.json()["message"]) == (400, True), answer.text
+    assert (await _make(api, runtime_config={"parameters": {"lr": 1}, "pipeline_root": f"{artifacts}/mine"}))["run_id"]
+
+
 @both
 async def test_a_run_is_made_and_read(api: httpx2.AsyncClient, history: History, signals: Signals) -> None:
     made = await _make(
         api, description="why", service_account="robot",
-        runtime_config={"parameters": {"lr": 1}, "pipeline_root": "/elsewhere"},
+        runtime_config={"parameters": {"lr": 1}, "pipeline_root": "s3://b/elsewhere"},
     )  # fmt: skip
     key = made["run_id"]
     assert made == {
         "run_id": key, "experiment_id": made["experiment_id"], "display_name": "mine", "description": "why",
         "storage_state": "AVAILABLE", "pipeline_spec": spec(), "service_account": "robot", "state": "PENDING",
-        "runtime_config": {"parameters": {"lr": 1}, "pipeline_root": "/elsewhere"},
+        "runtime_config": {"parameters": {"lr": 1}, "pipeline_root": "s3://b/elsewhere"},
         "created_at": "2026-01-01T00:00:01Z", "scheduled_at": "2026-01-01T00:00:01Z",
         "finished_at": "1970-01-01T00:00:00Z",
         "state_history": [{"update_time": "2026-01-01T00:00:01Z", "state": "PENDING"}],

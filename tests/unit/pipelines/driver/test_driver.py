@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from beamhall.history.queries import Order, Where
-from beamhall.history.records import Artifact, ArtifactTask, Run, RunEvent
+from beamhall.history.records import Artifact, ArtifactTask, Run, RunEvent, Task
 from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import key_of
 from beamhall.pipelines.roots import Root
@@ -277,6 +277,39 @@ async def test_the_same_again_is_taken_from_the_cache_while_it_is_there(world: W
         fourth = await world.submit(document({"a": cached}))
         await world.ended(fourth)
         assert world.begun == ["/a"] * 3
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING"])
+async def test_a_crash_before_the_cache_was_asked_changes_nothing(world: World, state: str) -> None:
+    """What was begun and has no Pod yet is looked for in the cache."""
+
+    def behave(path: str, given: Mapping[str, Any]) -> Act:
+        made = Path(given["outputs"]["artifacts"]["art"]["artifacts"][0]["uri"])
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text("x")
+        return gives(out=1, xs=[])
+
+    world.behave = behave
+    cached = task()
+    cached["cachingOptions"] = {"enableCache": True}
+    async with world.driver():
+        first = await world.submit(document({"a": cached}))
+        assert (await world.ended(first)).state == "SUCCEEDED"
+    fields = {"state": state, "cached": False, "outputs": {}, "finished_at": 0}
+    second = await world.submit(document({"a": cached}))
+    async with world.driver():
+        await world.ended(second)
+
+    def crash(tx: Any) -> None:
+        tx.change(Run, Where("id", "=", second), state="RUNNING", finished_at=0)
+        tx.change(Task, Where("run_id", "=", second), Where("path", "=", "/a"), **fields)
+        tx.change(Task, Where("run_id", "=", second), Where("path", "=", ""), state="RUNNING", finished_at=0)
+
+    await world.history.write(crash)
+    async with world.driver():
+        assert (await world.ended(second)).state == "SUCCEEDED"
+    assert world.begun == ["/a"]
+    assert (await world.tasks(second))["/a"].cached
 
 
 async def test_a_run_that_takes_too_long_fails(world: World) -> None:

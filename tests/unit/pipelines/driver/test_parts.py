@@ -42,6 +42,16 @@ def terminated(code: int, reason: str = "Error", **more: Any) -> Any:
             pod("Failed", reason="DeadlineExceeded", limit=5),
             "it ran longer than it may: 5 s (activeDeadlineSeconds), and was stopped",
         ),
+        (
+            pod(
+                "Failed",
+                reason="DeadlineExceeded",
+                limit=5,
+                state={"waiting": {"reason": "CreateContainerConfigError", "message": "no secret"}},
+            ),
+            "it cannot be started: CreateContainerConfigError: no secret;"
+            " after 5 s (activeDeadlineSeconds) it was given up",
+        ),
         (pod("Failed", reason="Evicted", message="no disk"), "its Pod failed: Evicted: no disk"),
         (pod("Failed"), "its Pod failed, and nothing says why"),
     ],
