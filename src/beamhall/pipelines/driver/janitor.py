@@ -6,6 +6,8 @@ so many at once, and failed ones only so many and so long. Read on in ``logs``.
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import logging
 from collections import deque
 
@@ -57,7 +59,8 @@ class Janitor:
         self._root_of = root_of
         self._settings = settings
         self._logged: deque[Over] = deque()
-        self._kept: deque[tuple[float, Over]] = deque()
+        self._kept: list[tuple[float, int, Over]] = []  # a heap: a pipeline may say that its Pods go sooner
+        self._numbers = itertools.count()
         self._work = asyncio.Semaphore(0)
         self._known: set[tuple[str, str]] = set()
 
@@ -87,14 +90,15 @@ class Janitor:
             await asyncio.sleep(1.0)
             now = asyncio.get_running_loop().time()
             while self._kept and (self._kept[0][0] <= now or len(self._kept) > self._settings.failed_pods_kept):
-                await self._delete(self._kept.popleft()[1])
+                await self._delete(heapq.heappop(self._kept)[-1])
 
     async def _finish(self, over: Over) -> None:
         if over.root:
             await self._keep_log(over)
         if over.kept_s > 0:
             due = asyncio.get_running_loop().time() + over.kept_s
-            self._kept.append((due, msgspec.structs.replace(over, root="", kept_s=0.0)))
+            entry = due, next(self._numbers), msgspec.structs.replace(over, root="", kept_s=0.0)
+            heapq.heappush(self._kept, entry)
         else:
             await self._delete(over)
 

@@ -8,7 +8,7 @@ import pytest
 from beamhall.history.queries import Order, Where
 from beamhall.history.records import Artifact, ArtifactTask, Run, RunEvent, Task
 from beamhall.kernel.kinds import POD
-from beamhall.kernel.objects import key_of
+from beamhall.kernel.objects import key_of, labels_of
 from beamhall.pipelines.roots import Root
 from beamhall.storage import Storage
 from tests.models.pipeline_driver import FOREVER, Act, World, exits
@@ -277,6 +277,18 @@ async def test_the_same_again_is_taken_from_the_cache_while_it_is_there(world: W
         fourth = await world.submit(document({"a": cached}))
         await world.ended(fourth)
         assert world.begun == ["/a"] * 3
+
+
+async def test_pods_of_failed_steps_go_when_their_pipeline_says_whatever_else_is_kept(world: World) -> None:
+    world.behave = lambda path, given: exits(1)
+    async with world.driver(failed_pods_kept_s=3600.0):
+        kept = await world.submit(document({"a": task()}))
+        await world.ended(kept)
+        await world.until(lambda: world.pods())
+        gone = await world.submit(document({"a": task()}, config={"resourceTtlOnFailure": 1}))
+        await world.ended(gone)
+        await world.until(lambda: len(world.pods()) == 1)
+        assert labels_of(world.pods()[0])["pipeline/runid"] == kept
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING"])
