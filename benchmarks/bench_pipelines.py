@@ -119,8 +119,8 @@ class Runs:
         run_id = answer.json()["run_id"]
         headers = {"accept": "text/event-stream"}
         with self._http.stream("GET", f"{API}/runs/{run_id}:events", headers=headers, timeout=timeout_s) as events:
-            for _ in events.iter_bytes():
-                pass
+            for _ in events.iter_bytes():  # there is one every ten seconds, even where nothing goes on any more
+                assert time.time() - began < timeout_s, f"run {run_id} did not end within {timeout_s} s"
         ended = time.time()
         run = self._http.get(f"{API}/runs", params={"page_size": 1, "sort_by": "created_at desc"}).json()["runs"][0]
         assert run["run_id"] == run_id

@@ -26,6 +26,7 @@ from beamhall.kernel.kinds import POD
 from benchmarks.bench_steps import step
 
 CHAIN, FAN_OUT = 50, 200
+_PATIENCE_S = 300.0
 _GROUPS = Path("/sys/fs/cgroup/cpuacct")
 
 
@@ -65,7 +66,8 @@ class Steps:
         }
         self._ends[name] = end = asyncio.get_running_loop().create_future()
         await self._client.create(POD, pod)
-        phase = await end
+        async with asyncio.timeout(_PATIENCE_S):
+            phase = await end
         assert phase == "Succeeded", f"{name}: {phase}"
 
     async def clear(self) -> None:
@@ -77,9 +79,10 @@ class Steps:
             await self._client.delete(POD, name, "default")
         for name in self._ends:
             with contextlib.suppress(NotFound):
-                while True:
-                    await self._client.get(POD, name, "default")
-                    await asyncio.sleep(0.01)
+                async with asyncio.timeout(_PATIENCE_S):
+                    while True:
+                        await self._client.get(POD, name, "default")
+                        await asyncio.sleep(0.01)
         self._ends.clear()
 
 

@@ -23,8 +23,12 @@ _SHIM_LATE_S = 10.0
 
 def log_files(log: Path) -> Sequence[Path]:
     """Give the files of a log that is rotated, oldest first, and last the one that is written to."""
-    earlier = [path for path in log.parent.glob(f"{log.name}.*") if path.suffix[1:].isdigit()]
-    return [*sorted(earlier, key=lambda path: int(path.suffix[1:])), log]
+    start = f"{log.name}."
+    with contextlib.suppress(FileNotFoundError):
+        names = os.listdir(log.parent)  # noqa: PTH208  each step's log is read
+        earlier = [int(number) for name in names if name.startswith(start) and (number := name[len(start) :]).isdigit()]
+        return [*(log.with_name(f"{start}{number}") for number in sorted(earlier)), log]
+    return [log]
 
 
 class Sandbox:
