@@ -93,9 +93,10 @@ def _end(job: dict[str, Any]) -> str:
     return next((c["type"] for c in conditions if c["type"] in _ENDS and c["status"] == "True"), "")
 
 
-def _replica(container: str, image: str, command: Sequence[str], n: int = 1) -> dict[str, Any]:
+def _replica(container: str, image: str, command: Sequence[str], n: int = 1, cpu: str = "400m") -> dict[str, Any]:
     # With a request, as peers have their share: what asks for nothing stands back behind everything else.
-    main = {"name": container, "image": image, "command": list(command), "resources": {"requests": {"cpu": "400m"}}}
+    main: dict[str, Any] = {"name": container, "image": image, "command": list(command)}
+    main |= {"resources": {"requests": {"cpu": cpu}}} if cpu else {}
     return {"replicas": n, "restartPolicy": "Never", "template": {"spec": {"containers": [main]}}}
 
 
@@ -205,7 +206,7 @@ def _until_it_runs(lines: Iterator[str], pod: dict[str, Any]) -> float:
 
 def _many(jobs: Jobs) -> Iterator[dict[str, Any]]:
     """Make many jobs of one no-op worker at once, and wait until all have succeeded."""
-    replica = _replica("pytorch", "bench/empty", ["/bin/true"])
+    replica = _replica("pytorch", "bench/empty", ["/bin/true"], cpu="")
     spec = {"pytorchReplicaSpecs": {"Master": replica}}
     jobs.run("PyTorchJob", spec)  # makes the environment
     path = f"{GROUP}/pytorchjobs"
