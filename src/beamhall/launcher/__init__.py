@@ -7,5 +7,6 @@ command runs as if it were alone: its variables, directory, input and output, si
 is not loaded here, nor may it be. Start reading at ``launch``.
 
 The command is named without a path, since it is no part of the step's image: the embedded agent runs it with the
-service's own Python. On a real cluster an init container has to put it onto a volume that is in the step's ``PATH``.
+service's own Python. So is ``beamhall-initializer``, which stands in for the images that fetch what a TrainJob trains
+on (``initializer``). On a real cluster an init container has to put it onto a volume that is in the step's ``PATH``.
 """

@@ -30,6 +30,7 @@ _VENV = re.compile(
 _OR_FOR_USER = re.compile(r"\((?P<one>[^()|]+) \|\| (?P=one) --user\)")
 _SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
 _LAUNCHER = ("beamhall-launcher", "--")
+_INITIALIZER = "beamhall-initializer"
 _EXECUTORS = ("kfp.dsl.executor_main", "kfp.components.executor_main")
 _PROGRAM = re.compile(
     r'program_path=\$\(mktemp -d\)\s+printf "%s" "\$0" > "\$program_path/ephemeral_component\.py"\s*?\n[ \t]*'
@@ -69,8 +70,10 @@ def recognise(argv: Sequence[str]) -> Component:
 
 
 def with_interpreter(argv: Sequence[str], python: str) -> Sequence[str]:
-    """Have the launcher, which is no part of any image, run by a Python that has it, whatever the step's variables."""
-    return (python, "-I", "-m", "beamhall.launcher", *argv[1:]) if tuple(argv[:2]) == _LAUNCHER else argv
+    """Have our programs, which are no part of any image, run by a Python that has them, whatever the variables."""
+    if tuple(argv[:2]) == _LAUNCHER:
+        return (python, "-I", "-m", "beamhall.launcher", *argv[1:])
+    return (python, "-I", "-m", "beamhall.launcher.initializer", *argv[1:]) if argv[:1] == (_INITIALIZER,) else argv
 
 
 def _installs(argv: Sequence[str]) -> tuple[tuple[Install, ...], tuple[str, ...]]:

@@ -138,5 +138,7 @@ def test_the_launcher_may_come_before_anything():
     assert recognise(("beamhall-launcher", "--", "x")) == Component((), ("beamhall-launcher", "--", "x"))
     started = with_interpreter(("beamhall-launcher", "--", "x"), "/service/python")
     assert started == ("/service/python", "-I", "-m", "beamhall.launcher", "--", "x")
-    for other in (("x",), ("x", "beamhall-launcher", "--"), ("beamhall-launcher",)):
+    started = with_interpreter(("beamhall-initializer", "model", "/m"), "/service/python")
+    assert started == ("/service/python", "-I", "-m", "beamhall.launcher.initializer", "model", "/m")
+    for other in (("x",), ("x", "beamhall-launcher", "--"), ("beamhall-launcher",), ("x", "beamhall-initializer")):
         assert with_interpreter(other, "/service/python") == other
