@@ -7,15 +7,23 @@ of the Pod's schema (600 KB a kind upstream) would only repeat that. What differ
 Source: kubeflow/training-operator v1.9, ``manifests/base/crds``, for names and types.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from beamhall.kernel.kinds import Kind
 from beamhall.kernel.objects import Object
 from beamhall.training.progress import FIELD
-from beamhall.training.schemas import trainer_status_schema
-
-Schema = dict[str, Any]
+from beamhall.training.schemas import (
+    TIME,
+    Schema,
+    flag,
+    integer,
+    mapping,
+    pod_template,
+    text,
+    texts,
+    texts_by_name,
+    trainer_status_schema,
+)
 
 QUANTITY_PATTERN = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
@@ -48,10 +56,10 @@ def job_definition(kind: Kind, spec: Schema, *, scaled: str = "", others: Sequen
 
 def job_version(kind: Kind, spec: Schema, *, scaled: str = "") -> Object:
     """Make one version of a definition, one that is not stored. See ``job_definition``."""
-    schema = object_schema(
+    schema = mapping(
         {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
+            "apiVersion": text(),
+            "kind": text(),
             "metadata": {"type": "object"},
             "spec": spec,
             "status": job_status_schema(),
@@ -78,43 +86,22 @@ def job_version(kind: Kind, spec: Schema, *, scaled: str = "") -> Object:
 
 def replica_schema() -> Schema:
     """Make the schema of one replica type."""
-    return object_schema(
+    return mapping(
         {
-            "replicas": integer("How many Pods; 1 if left out.", "int32"),
+            "replicas": integer("How many Pods; 1 if left out."),
             "restartPolicy": text("Always, OnFailure, Never or ExitCode (exit codes of 128 and more are tried again)."),
-            "template": pod_template_schema(),
+            "template": pod_template("The Pod to make for each replica.", ("containers",)),
         },
         "Pods of one type.",
     )
 
 
-def pod_template_schema() -> Schema:
-    """Make the schema of a Pod template: open, but its containers are a list of objects with names."""
-    texts = {"type": "array", "items": {"type": "string"}}
-    container = {
-        **object_schema({"name": {"type": "string"}, "image": {"type": "string"}, "command": texts, "args": texts}, ""),
-        "required": ["name"],
-        "x-kubernetes-preserve-unknown-fields": True,
-    }
-    containers = {"type": "array", "items": container}
-    spec = {
-        **object_schema({"containers": containers, "initContainers": containers}, "The Pod's spec, as of core/v1."),
-        "required": ["containers"],
-        "x-kubernetes-preserve-unknown-fields": True,
-    }
-    names = {"type": "object", "additionalProperties": {"type": "string"}}
-    metadata = object_schema(
-        {"annotations": names, "labels": names, "finalizers": texts, "name": text(""), "namespace": text("")}, ""
-    )
-    return object_schema({"metadata": metadata, "spec": spec}, "The Pod to make for each replica.")
-
-
 def run_policy_schema() -> Schema:
     """Make the schema of a run policy."""
     quantity = {"anyOf": [{"type": "integer"}, {"type": "string"}], "pattern": QUANTITY_PATTERN}
-    scheduling = object_schema(
+    scheduling = mapping(
         {
-            "minAvailable": integer("How many Pods must be placed together; all if left out.", "int32"),
+            "minAvailable": integer("How many Pods must be placed together; all if left out."),
             "minResources": {"type": "object", "additionalProperties": quantity | {"x-kubernetes-int-or-string": True}},
             "priorityClass": text("The group's priority."),
             "queue": {
@@ -123,21 +110,21 @@ def run_policy_schema() -> Schema:
                     {"rule": "self == oldSelf", "message": "spec.runPolicy.schedulingPolicy.queue is immutable"}
                 ],
             },
-            "scheduleTimeoutSeconds": integer("How long the Pods may wait to be placed together.", "int32"),
+            "scheduleTimeoutSeconds": integer("How long the Pods may wait to be placed together."),
         },
         "How the job's Pods are placed together.",
     )
-    return object_schema(
+    return mapping(
         {
             "activeDeadlineSeconds": integer("Fail the job so many seconds after its startTime.", "int64"),
-            "backoffLimit": integer("How many restarts before the job fails; unlimited if left out.", "int32"),
+            "backoffLimit": integer("How many restarts before the job fails; unlimited if left out."),
             "cleanPodPolicy": text(
                 "Which Pods to delete when the job is finished: All, Running or None (the default)."
             ),
             "managedBy": text("Who runs this job: kubeflow.org/training-operator, or kueue.x-k8s.io/multikueue."),
             "schedulingPolicy": scheduling,
-            "suspend": {"type": "boolean", "default": False, "description": "Take the Pods away until this is false."},
-            "ttlSecondsAfterFinished": integer("Delete the job so many seconds after it finished.", "int32"),
+            "suspend": flag("Take the Pods away until this is false.", default=False),
+            "ttlSecondsAfterFinished": integer("Delete the job so many seconds after it finished."),
         },
         "How the job runs, the same for every kind.",
     )
@@ -145,36 +132,35 @@ def run_policy_schema() -> Schema:
 
 def job_status_schema() -> Schema:
     """Make the schema of a training job's status."""
-    time = {"type": "string", "format": "date-time"}
-    condition = object_schema(
+    condition = mapping(
         {
             "type": text("Created, Running, Restarting, Succeeded, Failed or Suspended."),
             "status": text("True, False or Unknown."),
             "reason": text("Why, in one word."),
             "message": text("Why, for people."),
-            "lastUpdateTime": time,
-            "lastTransitionTime": time,
+            "lastUpdateTime": TIME,
+            "lastTransitionTime": TIME,
         },
         "One thing that is known about the job.",
         required=("status", "type"),
     )
-    replica = object_schema(
+    replica = mapping(
         {
-            "active": integer("Pods that run.", "int32"),
-            "succeeded": integer("Pods that succeeded.", "int32"),
-            "failed": integer("Pods that failed.", "int32"),
+            "active": integer("Pods that run."),
+            "succeeded": integer("Pods that succeeded."),
+            "failed": integer("Pods that failed."),
             "selector": text("The label selector of these Pods."),
             "labelSelector": {**_label_selector(), "description": "Deprecated: use selector."},
         },
         "How the Pods of one type are.",
     )
-    return object_schema(
+    return mapping(
         {
             "conditions": {"type": "array", "items": condition},
             "replicaStatuses": {"type": "object", "additionalProperties": replica},
-            "startTime": time,
-            "completionTime": time,
-            "lastReconcileTime": time,
+            "startTime": TIME,
+            "completionTime": TIME,
+            "lastReconcileTime": TIME,
             FIELD: trainer_status_schema(),
         },
         "How the job is.",
@@ -182,35 +168,13 @@ def job_status_schema() -> Schema:
 
 
 def _label_selector() -> Schema:
-    texts = {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "atomic"}
-    expression = object_schema(
-        {"key": text(""), "operator": text(""), "values": texts}, "", required=("key", "operator")
-    )
+    expression = mapping({"key": text(), "operator": text(), "values": texts()}, required=("key", "operator"))
     return {
-        **object_schema(
+        **mapping(
             {
                 "matchExpressions": {"type": "array", "items": expression, "x-kubernetes-list-type": "atomic"},
-                "matchLabels": {"type": "object", "additionalProperties": {"type": "string"}},
+                "matchLabels": texts_by_name(),
             },
-            "",
         ),
         "x-kubernetes-map-type": "atomic",
     }
-
-
-def object_schema(properties: Mapping[str, Any], description: str, required: tuple[str, ...] = ()) -> Schema:
-    """Make the schema of an object with these fields."""
-    schema: Schema = {"type": "object", "properties": dict(properties)}
-    if required:
-        schema["required"] = list(required)
-    return schema | ({"description": description} if description else {})
-
-
-def text(description: str) -> Schema:
-    """Make the schema of a text."""
-    return {"type": "string"} | ({"description": description} if description else {})
-
-
-def integer(description: str, format_: str) -> Schema:
-    """Make the schema of a whole number, ``int32`` or ``int64``."""
-    return {"type": "integer", "format": format_, "description": description}

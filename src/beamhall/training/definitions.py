@@ -8,43 +8,35 @@ from collections.abc import Sequence
 
 from beamhall.kernel.kinds import JAX_JOB, MPI_JOB, MPI_JOB_V2BETA1, PADDLE_JOB, PYTORCH_JOB, TF_JOB, XGBOOST_JOB
 from beamhall.kernel.objects import Object
-from beamhall.training.crds import (
-    Schema,
-    integer,
-    job_definition,
-    job_version,
-    object_schema,
-    replica_schema,
-    run_policy_schema,
-    text,
-)
+from beamhall.training.crds import job_definition, job_version, replica_schema, run_policy_schema
 from beamhall.training.frameworks.mpijobv2beta1 import CREATION_POLICIES, IMPLEMENTATIONS
+from beamhall.training.schemas import Schema, flag, integer, mapping, open_mapping, text
 
 
 def tf_job_definition() -> Object:
     """Make the CustomResourceDefinition of TFJob."""
     more = {
         "successPolicy": text("When the job has succeeded without a chief: empty (worker 0 did) or AllWorkers."),
-        "enableDynamicWorker": _boolean("Workers may come and go while the job runs."),
+        "enableDynamicWorker": flag("Workers may come and go while the job runs."),
     }
     return job_definition(TF_JOB, spec_schema("tfReplicaSpecs", "Chief or Master, Worker, PS, Evaluator", more))
 
 
 def pytorch_job_definition() -> Object:
     """Make the CustomResourceDefinition of PyTorchJob."""
-    pair = object_schema({"key": text(""), "value": text("")}, "")
+    pair = mapping({"key": text(), "value": text()})
     elastic = {
         **_elastic_fields(),
-        "nProcPerNode": integer("Deprecated: use nprocPerNode of the job.", "int32"),
+        "nProcPerNode": integer("Deprecated: use nprocPerNode of the job."),
         "rdzvBackend": text("How torchrun's agents meet: c10d (the default), etcd or etcd-v2."),
         "rdzvConf": {"type": "array", "items": pair, "description": "Settings of the rendezvous."},
         "rdzvHost": text("Where they meet; worker 0 if left out."),
         "rdzvId": text("The rendezvous' name."),
-        "rdzvPort": integer("The port there; that of worker 0's container if left out.", "int32"),
-        "standalone": _boolean("Run a local rendezvous in each Pod."),
+        "rdzvPort": integer("The port there; that of worker 0's container if left out."),
+        "standalone": flag("Run a local rendezvous in each Pod."),
     }
     more = {
-        "elasticPolicy": object_schema(elastic, "How many workers the job can run with, and how they find each other."),
+        "elasticPolicy": mapping(elastic, "How many workers the job can run with, and how they find each other."),
         "nprocPerNode": text(
             "How many processes torchrun starts in each Pod: a number, auto (the default), cpu or gpu."
         ),
@@ -55,7 +47,7 @@ def pytorch_job_definition() -> Object:
 
 def paddle_job_definition() -> Object:
     """Make the CustomResourceDefinition of PaddleJob."""
-    elastic = object_schema(_elastic_fields(), "How many workers the job can run with.")
+    elastic = mapping(_elastic_fields(), "How many workers the job can run with.")
     spec = spec_schema("paddleReplicaSpecs", "Master, Worker", {"elasticPolicy": elastic})
     return job_definition(PADDLE_JOB, spec, scaled="paddleReplicaSpecs")
 
@@ -80,7 +72,7 @@ def mpi_job_definition() -> Object:
     later = {
         "launcherCreationPolicy": _choice("When the launcher starts.", CREATION_POLICIES),
         "mpiImplementation": _choice("Which MPI the images have.", IMPLEMENTATIONS),
-        "runLauncherAsWorker": _boolean("The launcher is a host for processes too."),
+        "runLauncherAsWorker": flag("The launcher is a host for processes too."),
         "sshAuthMountPath": text("Taken for upstream's sake: daemons are started through the API, not by SSH."),
     }
     defaults = {
@@ -89,7 +81,7 @@ def mpi_job_definition() -> Object:
         "runLauncherAsWorker": False,
         "sshAuthMountPath": "/root/.ssh",
     }
-    slots = integer("How many processes each worker may run; 1 if left out.", "int32")
+    slots = integer("How many processes each worker may run; 1 if left out.")
     own = {
         "cleanPodPolicy": text("As in runPolicy, which counts for more."),
         "mainContainer": text("The name of the container that runs MPI."),
@@ -117,25 +109,18 @@ def spec_schema(replicas_field: str, types: str, more: dict[str, Schema]) -> Sch
         "additionalProperties": replica_schema(),
     }
     fields = {replicas_field: replicas, "runPolicy": run_policy_schema(), **more}
-    return object_schema(fields, "What the job shall run.", required=(replicas_field,))
+    return mapping(fields, "What the job shall run.", required=(replicas_field,))
 
 
 def _elastic_fields() -> dict[str, Schema]:
-    metric = {
-        **object_schema({"type": text("The metric's sort, as of autoscaling/v2.")}, "", required=("type",)),
-        "x-kubernetes-preserve-unknown-fields": True,
-    }
+    metric = open_mapping("", ("type",), type=text("The metric's sort, as of autoscaling/v2."))
     return {
-        "minReplicas": integer("The fewest workers to run with; all of them if left out.", "int32"),
-        "maxReplicas": integer("The most workers to run with; the job's number if left out.", "int32"),
-        "maxRestarts": integer("How often the workers may restart together.", "int32"),
+        "minReplicas": integer("The fewest workers to run with; all of them if left out."),
+        "maxReplicas": integer("The most workers to run with; the job's number if left out."),
+        "maxRestarts": integer("How often the workers may restart together."),
         "metrics": {"type": "array", "items": metric, "description": "What an autoscaler would follow."},
     }
 
 
 def _choice(description: str, values: Sequence[str]) -> Schema:
     return text(f"{description} One of {', '.join(values)}.") | {"enum": list(values)}
-
-
-def _boolean(description: str) -> Schema:
-    return {"type": "boolean", "description": description}

@@ -89,6 +89,20 @@ def template_metadata() -> Schema:
     )
 
 
+def pod_template(description: str, required: Sequence[str] = ()) -> Schema:
+    """Make the schema of a Pod template: open, but its containers are a list of objects with names.
+
+    Args:
+        description: What the Pods are for.
+        required: The fields that the Pod's spec must have.
+    """
+    container = open_mapping("", ("name",), name=text(), image=text(), command=texts(), args=texts())
+    containers: Schema = {"type": "array", "items": container}
+    lists = {"containers": containers, "initContainers": containers}
+    spec = open_mapping("The Pod's spec, as of core/v1.", required, **lists)
+    return mapping({"metadata": template_metadata(), "spec": spec}, description)
+
+
 def conditions() -> Schema:
     """Make the schema of a list of general conditions."""
     condition = mapping(

@@ -257,6 +257,20 @@ def test_pods_that_start_together(gang: Any, policy: Any, nodes: int, group: Any
         assert run.get(POD_GROUP)["spec"] == group
 
 
+def test_a_group_asks_for_what_its_pods_ask_for() -> None:
+    resources = {"limits": {"cpu": "2", "nvidia.com/gpu": 1}, "requests": {"cpu": "500m", "memory": "1Gi"}}
+    run = _run(train_job(trainer={"numNodes": 3, "resourcesPerNode": resources}), gang="scheduler-plugins")
+    found = run.get(POD_GROUP)["spec"]["minResources"]
+    assert found == {"cpu": "1500m", "memory": "3Gi", "nvidia.com/gpu": "3"}
+
+
+def test_an_amount_that_is_none_is_told() -> None:
+    template = job_template(step="trainer", resources={"limits": {"cpu": "much"}})
+    run = _run(over=runtime({"name": "node", "template": template}, podGroupPolicy={"coscheduling": {}}))
+    assert run.names(JOB_SET) == []
+    assert "much" in run.said(TRAIN_JOB)[0][1]
+
+
 def test_initializers_are_not_of_the_group() -> None:
     first = [{"name": "dataset-initializer", "status": "Complete"}]
     jobs = (

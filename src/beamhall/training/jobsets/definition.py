@@ -19,6 +19,7 @@ from beamhall.training.schemas import (
     integer,
     mapping,
     open_mapping,
+    pod_template,
     template_metadata,
     text,
     texts,
@@ -132,11 +133,8 @@ def _replicated_job(default: Any) -> Schema:
 
 
 def job_template_schema() -> Schema:
-    """Make the schema of the template of a Job: open, but the Pods' containers are a list of objects with names."""
-    container = open_mapping("", ("name",), name=text(), image=text(), command=texts(), args=texts())
-    containers = {"type": "array", "items": container}
-    pod = open_mapping("The Pod's spec, as of core/v1.", (), containers=containers, initContainers=containers)
-    template = mapping({"metadata": template_metadata(), "spec": pod}, "The Pods to make.")
+    """Make the schema of the template of a Job, which is open but for its Pods' containers."""
+    template = pod_template("The Pods to make.")
     count = integer()
     job = open_mapping("The Job's spec, as of batch/v1.", (), template=template, parallelism=count, completions=count)
     return mapping({"metadata": template_metadata(), "spec": job}, "The Job to make for each replica.")

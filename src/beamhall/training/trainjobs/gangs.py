@@ -7,12 +7,15 @@ Source: kubeflow/trainer v2.3, ``pkg/runtime/framework/plugins/{coscheduling,vol
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+from beamhall.kernel.amounts import add, pod_total
 from beamhall.kernel.kinds import POD_GROUP, TRAIN_JOB, Kind
 from beamhall.kernel.objects import Object, ReadOnlyObject, annotations_of, name_of, namespace_of, owner_reference
+from beamhall.kernel.quantities import format_binary, format_decimal, parse_quantity
 from beamhall.training.gangs import POD_GROUP_LABEL, VOLCANO_POD_GROUP, Gang
-from beamhall.training.trainjobs.containers import job_of
+from beamhall.training.trainjobs.containers import job_of, pod_of
 from beamhall.training.trainjobs.runtime import Runtime
 
 _VOLCANO_GROUP = "scheduling.k8s.io/group-name"
@@ -55,6 +58,8 @@ def build_pod_group(
     if kind is None or (minimum < 2 and not runtime.pod_group_policy):
         return None
     spec: dict[str, Any] = {"minMember": minimum}
+    if resources := _resources(job_set):
+        spec["minResources"] = resources
     if kind is POD_GROUP:
         policy = runtime.pod_group_policy.get("coscheduling") or {}
         timeout_s = policy.get("scheduleTimeoutSeconds")
@@ -83,6 +88,30 @@ def join_gang(job_set: Object, train_job: ReadOnlyObject, runtime: Runtime, gang
         metadata[field] = {**(metadata.get(field) or {}), mark: name_of(train_job)}
 
 
+def _resources(job_set: ReadOnlyObject) -> dict[str, str]:
+    """Add up what the members ask for."""
+    each = [
+        {name: amount * _count(job) for name, amount in pod_total({"spec": pod_of(job)}, _asked).items()}
+        for job in members(job_set)
+    ]
+    written = {"memory", "ephemeral-storage"}
+    return {
+        name: format_binary(int(amount)) if name in written else format_decimal(amount)
+        for name, amount in add(each).items()
+    }
+
+
+def _asked(container: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Give what a container asks for; a limit is a request too, where there is no other."""
+    resources: Mapping[str, Any] = container.get("resources") or {}
+    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return {name: parse_quantity(amount) for name, amount in asked.items()}
+
+
 def _n_pods(job_set: ReadOnlyObject) -> int:
-    counts = (job_of(job).get("parallelism") for job in members(job_set))
-    return sum(1 if count is None else int(count) for count in counts)
+    return sum(_count(job) for job in members(job_set))
+
+
+def _count(replicated: Object) -> int:
+    count = job_of(replicated).get("parallelism")
+    return 1 if count is None else int(count)

@@ -236,9 +236,9 @@ def _build(obj: ReadOnlyObject, runtime_object: ReadOnlyObject, settings: TrainJ
         raise CannotBuild("the mlPolicy flux is not served: use torch, mpi, jax, xgboost, or none")
     try:
         wanted = build_job_set(obj, runtime, reports=settings.takes_reports, is_on_loopback=settings.is_on_loopback)
+        join_gang(wanted, obj, runtime, settings.gang)
     except (ApiError, ValueError) as error:
         raise CannotBuild(str(error)) from error
-    join_gang(wanted, obj, runtime, settings.gang)
     return wanted, runtime
 
 
