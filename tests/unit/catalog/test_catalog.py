@@ -46,6 +46,7 @@ def test_public_images_are_known_without_configuration(data: Path, reference: st
 def test_every_shipped_environment_has_pins_and_all_but_torch_have_hashes(data: Path) -> None:
     environments = {e.name: e for e in Catalog.load(data).environments()}
     assert set(environments) == {
+        "huggingface",
         "jax",
         "jupyterlab",
         "kfp",
