@@ -17,7 +17,6 @@ from beamhall.history.queries import Where
 from beamhall.history.records import Moment, Pipeline, PipelineVersion, Specification
 from beamhall.kernel.errors import AlreadyExists, BadRequest, NotFound
 from beamhall.pipelines.api.access import Access
-from beamhall.pipelines.api.downloads import fetch
 from beamhall.pipelines.api.lists import Listable, list_page
 from beamhall.pipelines.api.messages import (
     Shape,
@@ -104,6 +103,8 @@ async def checked_source(access: Access, specifications: Specifications, asked: 
         raise BadRequest("one of package_url.pipeline_url and pipeline_spec is needed" + (", not both" if url else ""))
     if not url:
         return await specifications.checked(given)
+    from beamhall.pipelines.api.downloads import fetch  # noqa: PLC0415  an HTTP client, which few services need
+
     content = await fetch(url, may_be_private=access.may_fetch_privately)
     return await checked_package(specifications, content, url.rpartition("/")[2])
 
