@@ -193,13 +193,13 @@ def _(run: Ended) -> None:
 def missing_secret():
     task = look(names=["X"], files=[])
     kubernetes.use_secret_as_env(task, "no-such-secret", {"x": "X"})
-    kubernetes.set_timeout(task, 2)
+    kubernetes.set_timeout(task, 6)
 
 
 @checks(missing_secret, "FAILED")
 def _(run: Ended) -> None:
     assert "no-such-secret" in run.error, run.error
-    assert "after 2 s" in run.error
+    assert "after 6 s" in run.error
 
 
 @dsl.component(

@@ -21,7 +21,7 @@ from beamhall.pipelines.driver.importing import imported
 from beamhall.pipelines.driver.logs import last_lines
 from beamhall.pipelines.driver.patience import patiently
 from beamhall.pipelines.driver.pods import Watched
-from beamhall.pipelines.driver.sweeping import ROOT_ANNOTATION
+from beamhall.pipelines.driver.sweeping import ROOT_ANNOTATION, TTL_ANNOTATION
 from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.decisions import Start, State
 from beamhall.pipelines.engine.values import Outputs
@@ -133,6 +133,8 @@ class Attempt:
             os.makedirs(directory, exist_ok=True)  # noqa: PTH103  takes microseconds
         with self._tools.pods.watching(self._facts.namespace, step.name) as watched:
             pod["metadata"]["annotations"][ROOT_ANNOTATION] = step.root
+            if ttl_s := self._facts.pipeline.config.failed_pods_ttl_s:
+                pod["metadata"]["annotations"][TTL_ANNOTATION] = str(ttl_s)
             pod, self._without = await self._tools.fitting.of(pod)
             made = self._pod = await self._make(step.name, pod)
             if watched.pod is None:

@@ -217,8 +217,7 @@ class Carrier:
     @property
     def _kept_s(self) -> float:
         """How long the Pod of a failed step stays: no longer than the pipeline says, if it does."""
-        config, kept_s = self._steps.facts.pipeline.config, self._tools.settings.failed_pods_kept_s
-        limit_s = config.resource_ttl_on_failure or config.resource_ttl_on_completion or config.resource_ttl
+        kept_s, limit_s = self._tools.settings.failed_pods_kept_s, self._steps.facts.pipeline.config.failed_pods_ttl_s
         return min(kept_s, limit_s) if limit_s else kept_s
 
     # What was decided

@@ -23,6 +23,9 @@ from beamhall.pipelines.steps.pods import ATTEMPT_LABEL, PATH_ANNOTATION, RUN_LA
 ROOT_ANNOTATION = "pipelines.beamhall.io/root"
 """Where the files of a Pod's execution are."""
 
+TTL_ANNOTATION = "pipelines.beamhall.io/ttl-seconds"
+"""How long a Pod stays if its step fails, where its pipeline says so."""
+
 _PAGE = 200
 
 
@@ -62,7 +65,9 @@ def _is_over(tx: Reading, pod: ReadOnlyObject) -> bool:
 def _over(tools: Tools, pod: ReadOnlyObject) -> Over:
     kept_s = 0.0
     if (pod.get("status") or {}).get("phase") == "Failed":
-        kept_s = max(0.0, tools.settings.failed_pods_kept_s - _age_s(tools.clock.now(), pod))
+        most_s, said = tools.settings.failed_pods_kept_s, str(annotations_of(pod).get(TTL_ANNOTATION, ""))
+        kept_s = min(most_s, int(said)) if said.isdecimal() and said.isascii() else most_s
+        kept_s = max(0.0, kept_s - _age_s(tools.clock.now(), pod))
     root = annotations_of(pod).get(ROOT_ANNOTATION, "")
     return Over(namespace_of(pod), name_of(pod), uid_of(pod), root, kept_s)
 

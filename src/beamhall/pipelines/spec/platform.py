@@ -282,6 +282,11 @@ class PipelineConfig(Part, frozen=True):
     semaphore_key: str = ""
     mutex_name: str = ""
 
+    @property
+    def failed_pods_ttl_s(self) -> int:
+        """How long the Pods of failed steps are kept; 0: as long as those of others."""
+        return self.resource_ttl_on_failure or self.resource_ttl_on_completion or self.resource_ttl
+
 
 class PlatformDeployment(Part, frozen=True):
     """The configuration of executors, by executor label."""

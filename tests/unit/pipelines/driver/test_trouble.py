@@ -119,6 +119,14 @@ async def test_pods_of_others_are_left_alone(world: World) -> None:
         assert [pod["metadata"]["name"] for pod in world.pods()] == ["x"]
 
 
+async def test_failed_pods_of_before_a_crash_go_when_their_pipeline_says(world: World) -> None:
+    world.behave = lambda path, given: Act({"phase": "Failed"})
+    async with world.driver(failed_pods_kept_s=3600.0):
+        await world.ended(await world.submit(document({"a": task()}, config={"resourceTtlOnCompletion": 2})))
+    async with world.driver(sweep_s=0.1, failed_pods_kept_s=3600.0):
+        await world.until(lambda: not world.pods())
+
+
 async def test_failed_pods_stay_for_a_while(world: World) -> None:
     world.behave = lambda path, given: Act({"phase": "Failed"})
     async with world.driver(failed_pods_kept_s=60.0):
