@@ -237,7 +237,7 @@ def test_a_tfjob_ends_once_and_each_replica_runs_once(
 ) -> None:
     monkeypatch.setattr(worker, "SIGHT_LIMIT_S", sight_limit_s)
     cluster = ModelCluster()
-    (planner,) = training_planners(TrainingSettings())
+    planner = next(planner for planner in training_planners(TrainingSettings()) if planner.name == "tfjob")
 
     async def main() -> None:
         await cluster.create(TF_JOB, tfjob())
