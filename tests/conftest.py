@@ -10,6 +10,8 @@ import pytest
 from tests.postgresql import Server, is_installed, running_server
 from tests.service import ServiceProcess
 
+pytest.register_assert_rewrite("tests.pipelines")  # before any test imports it
+
 
 @pytest.fixture
 def make_service(tmp_path: Path) -> Iterator[Callable[..., ServiceProcess]]:

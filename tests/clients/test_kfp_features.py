@@ -13,13 +13,12 @@ from tests.environments import share_environments
 from tests.service import ServiceProcess, wait_for
 
 pytest.importorskip("kfp")
-pytest.register_assert_rewrite("tests.pipelines")
 
-import kfp_server_api  # noqa: E402
+import kfp_server_api
 
-from tests.pipelines import again, artifacts, branches, cluster, containers, exits, loops, values  # noqa: E402, F401
-from tests.pipelines.cases import CASES, Case  # noqa: E402
-from tests.pipelines.runner import Runner  # noqa: E402
+from tests.pipelines import again, artifacts, branches, cluster, containers, exits, loops, values  # noqa: F401
+from tests.pipelines.cases import CASES, Case
+from tests.pipelines.runner import Runner
 
 pytestmark = pytest.mark.xdist_group("kfp-features")
 

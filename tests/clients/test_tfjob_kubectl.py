@@ -56,10 +56,13 @@ def test_the_tfjob_runs_from_create_to_delete(namespaced: ServiceProcess) -> Non
     table = kubectl("-n", NAMESPACE, "get", "tfjobs")
     assert table.split()[:3] == ["NAME", "STATE", "AGE"]
     assert "Succeeded" in table
-    described = kubectl("-n", NAMESPACE, "describe", f"pod/{name}-worker-0")
-    for reason in ("Scheduled", "Pulled", "Created", "Started"):
-        assert reason in described
-    assert f"training.kubeflow.org/job-name={name}" in described
+
+    def described() -> str:
+        return kubectl("-n", NAMESPACE, "describe", f"pod/{name}-worker-0")
+
+    reasons = ("Scheduled", "Pulled", "Created", "Started")  # Events are written a moment later
+    wait_for("the Pod's events", lambda: all(reason in described() for reason in reasons))
+    assert f"training.kubeflow.org/job-name={name}" in described()
     assert "SuccessfulCreatePod" in kubectl("-n", NAMESPACE, "describe", f"tfjob/{name}")
 
     kubectl("-n", NAMESPACE, "delete", "tfjob", name)

@@ -135,7 +135,7 @@ def test_the_trainer_tells_of_its_progress_and_of_no_others(trainer: TrainerClie
 
     name, said = logged(_report)
     assert said == ["True"]
-    assert logged(_report_for, name=name)[1][-1] == "False"
+    assert "False" in logged(_report_for, name=name)[1]  # beside what the SDK says on its other stream
     where = ("trainer.kubeflow.org", "v1alpha1", "lab", "trainjobs", name)
     status: Any = client.CustomObjectsApi(api).get_namespaced_custom_object(*where)
     told = status["status"]["trainerStatus"]

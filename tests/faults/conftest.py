@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.leftovers import forget_sockets
 from tests.service import ServiceProcess
+
+__all__ = ["forget_sockets"]
 
 DISK_BYTES = 64 * 1024 * 1024
 

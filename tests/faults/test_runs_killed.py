@@ -15,11 +15,10 @@ from tests.environments import share_environments
 from tests.service import ServiceProcess, wait_for
 
 pytest.importorskip("kfp")
-pytest.register_assert_rewrite("tests.pipelines")
 
-from tests.pipelines.cases import ENDED, Ended  # noqa: E402
-from tests.pipelines.killed import killed  # noqa: E402
-from tests.pipelines.runner import Runner  # noqa: E402
+from tests.pipelines.cases import ENDED, Ended
+from tests.pipelines.killed import killed
+from tests.pipelines.runner import Runner
 
 KILLS = 3
 SEEDS = 10

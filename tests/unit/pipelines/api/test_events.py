@@ -185,7 +185,7 @@ async def test_of_a_slow_follower_one_page_is_held(
     for _ in range(50):
         await asyncio.sleep(0)
     await history.read(lambda tx: tx.count(Run))  # time for it to read on, if it did
-    assert read == [0]
+    assert read in ([0], [0, 2])  # one page on its way, and at most one that waits
     pieces = [await follower.read() for _ in range(4)]  # the first, or what comes after the last, has no events
     assert [count for piece in pieces if (count := piece.count("\nevent: "))] == [2, 2, 2], pieces
 

@@ -1,0 +1,16 @@
+"""What other people's clients leave behind."""
+
+import gc
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_sockets() -> Iterator[None]:
+    """Collect the sockets that clients did not close, where the warning of it cannot fail another module's test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
