@@ -135,3 +135,6 @@ def _problem(text: str, pattern: re.Pattern[str], max_length: int, rule: str) ->
 
 CHOSEN_PORTS_ANNOTATION = "network.beamhall/chosen-ports"
 """Of a Pod: ``loopback`` has its TCP servers that let the kernel choose a port listen at 127.0.0.1."""
+
+BRIEF_ANNOTATION = "status.beamhall/brief"
+"""Of a Pod: ``"true"`` has it reported when it has ended, if that is soon: nobody waits for it to be under way."""

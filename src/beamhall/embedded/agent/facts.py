@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from beamhall.embedded.agent.probing import WELL, Health
-from beamhall.kernel.names import CHOSEN_PORTS_ANNOTATION
+from beamhall.kernel.names import BRIEF_ANNOTATION, CHOSEN_PORTS_ANNOTATION
 from beamhall.kernel.objects import ReadOnlyObject, annotations_of
 
 
@@ -204,6 +204,11 @@ def chooses_ports_on_loopback(pod: ReadOnlyObject) -> bool:
     For programs that tell their peers the addresses of the machine's interfaces, as MPI does: a Pod's is on none.
     """
     return annotations_of(pod).get(CHOSEN_PORTS_ANNOTATION) == "loopback"
+
+
+def is_brief(pod: ReadOnlyObject) -> bool:
+    """Tell whether nobody waits for the Pod to be seen under way."""
+    return annotations_of(pod).get(BRIEF_ANNOTATION) == "true"
 
 
 def phase_of(pod: ReadOnlyObject) -> str:

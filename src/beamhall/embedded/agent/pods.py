@@ -25,9 +25,9 @@ from beamhall.embedded.agent.facts import (
     containers,
     has_ended,
     init_containers,
+    is_brief,
     on_host_network,
     phase_of,
-    spec_of,
 )
 from beamhall.embedded.agent.handlers import Target
 from beamhall.embedded.agent.launching import Ground, agent_fields, container_spec, read_sources
@@ -52,7 +52,7 @@ from beamhall.embedded.agent.podvolumes import PodVolumes
 from beamhall.embedded.agent.probing import Health
 from beamhall.embedded.agent.projections import volumes_of
 from beamhall.embedded.agent.pulling import Pulling
-from beamhall.embedded.agent.reporting import PATIENCE_S, PATIENCE_WITH_SHORT_ONES_S, StatusReporter
+from beamhall.embedded.agent.reporting import PATIENCE_S, PATIENCE_WITH_BRIEF_ONES_S, StatusReporter
 from beamhall.embedded.agent.runs import Run, Runs
 from beamhall.embedded.agent.sandbox import StartFailed
 from beamhall.embedded.agent.sandbox.exec import run_command
@@ -100,7 +100,7 @@ class PodWorker:
         self._tasks: asyncio.TaskGroup | None = None
         self._forgetting: asyncio.Task[None] | None = None
         self._is_done = False
-        patience_s = PATIENCE_WITH_SHORT_ONES_S if spec_of(pod).get("restartPolicy") == "Never" else PATIENCE_S
+        patience_s = PATIENCE_WITH_BRIEF_ONES_S if is_brief(pod) else PATIENCE_S
         self._reporter = StatusReporter(tools.client, lambda: self.pod, self._status, self.update, patience_s)
 
     # -- what the agent tells it

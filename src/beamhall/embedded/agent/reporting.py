@@ -18,8 +18,8 @@ from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
 
 PATIENCE_S = 0.025
-PATIENCE_WITH_SHORT_ONES_S = 0.25
-"""For Pods that run once: most of them are short, and nobody sends them requests once they run."""
+PATIENCE_WITH_BRIEF_ONES_S = 0.25
+"""For Pods that say that they are brief (``kernel.names.BRIEF_ANNOTATION``)."""
 _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 10.0
 

@@ -7,6 +7,7 @@ Source: reference "KFP", 2.7 and 2.8; kubeflow/pipelines ``backend/src/v2/driver
 
 from collections.abc import Mapping
 
+from beamhall.kernel.names import BRIEF_ANNOTATION
 from beamhall.kernel.objects import Object
 from beamhall.kernel.quantities import parse_quantity
 from beamhall.pipelines.spec.executors import Container, Resources
@@ -106,7 +107,7 @@ def pod_of(draft: Draft, facts: RunFacts, path: str, name: str, attempt: int) ->
             "name": name,
             "namespace": facts.namespace,
             "labels": {**draft.labels, **own},
-            "annotations": {**draft.annotations, PATH_ANNOTATION: path},
+            "annotations": {**draft.annotations, PATH_ANNOTATION: path, BRIEF_ANNOTATION: "true"},
         },
         "spec": spec,
     }

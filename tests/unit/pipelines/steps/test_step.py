@@ -88,7 +88,7 @@ def test_the_pod_of_a_lightweight_component() -> None:
     assert pod["metadata"]["namespace"] == "lab"
     assert pod["metadata"]["labels"]["pipeline/runid"] == one.facts.run_id
     assert pod["metadata"]["labels"]["pipelines.beamhall.io/attempt"] == "0"
-    assert pod["metadata"]["annotations"] == {"pipelines.beamhall.io/path": "/train"}
+    assert pod["metadata"]["annotations"] == {"pipelines.beamhall.io/path": "/train", "status.beamhall/brief": "true"}
     assert pod["spec"]["restartPolicy"] == "Never"
     assert pod["spec"]["serviceAccountName"] == "trainer"
     container = pod["spec"]["containers"][0]
