@@ -50,15 +50,11 @@ class Signals:
         if event is not None:
             event.set()
 
-    async def published(self, run_id: str, timeout_s: float) -> bool:
-        """Wait until something new of a run can be read. False: nothing was within so many seconds.
-
-        Ask for it before reading what there is, or nothing between the two rings: ``follow`` does.
-        """
-        return await wait_for(self.follow(run_id), timeout_s)
-
     def follow(self, run_id: str) -> asyncio.Event:
-        """Give what is set by the next ``publish`` of a run; several followers share it."""
+        """Give what is set by the next ``publish`` of a run; several followers share it.
+
+        Ask for it before reading what there is, or what comes between the two rings for nobody.
+        """
         return self._followed.setdefault(run_id, asyncio.Event())
 
 

@@ -26,7 +26,7 @@ async def test_followers_hear_of_their_run_only() -> None:
 async def test_waiting_ends_by_a_bell_or_by_time() -> None:
     signals = Signals()
     async with asyncio.TaskGroup() as group:
-        heard = group.create_task(signals.published("a", 60))
+        heard = group.create_task(wait_for(signals.follow("a"), 60))
         await asyncio.sleep(0)
         signals.publish("a")
     assert heard.result()

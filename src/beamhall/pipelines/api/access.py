@@ -8,7 +8,7 @@ from starlette.requests import Request
 from beamhall.client.protocol import Client
 from beamhall.history.history import History
 from beamhall.history.queries import R
-from beamhall.history.records import AnyRecord, Experiment, Moment, Pipeline, RecurringRun, Run
+from beamhall.history.records import AnyRecord, Artifact, Experiment, Moment, Pipeline, RecurringRun, Run
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import NotFound
 from beamhall.pipelines.api.messages import moment_of
@@ -29,6 +29,7 @@ RESOURCES: Mapping[type[AnyRecord], str] = {
     Pipeline: "pipelines",
     Run: "runs",
     RecurringRun: "jobs",
+    Artifact: "runs",
 }
 """What the kinds of records are called where it is told who may do what."""
 

@@ -20,7 +20,6 @@ from beamhall.history.queries import Order, Where
 from beamhall.history.records import Artifact, ArtifactTask, Run
 from beamhall.kernel.errors import BadRequest, NotFound, TooLarge
 from beamhall.pipelines.api.access import Access
-from beamhall.pipelines.api.artifacts import allowed_artifact
 from beamhall.pipelines.api.errors import telling
 from beamhall.pipelines.api.logs import find_step
 from beamhall.pipelines.api.pieces import after
@@ -127,7 +126,7 @@ class ArtifactFiles:
     async def _file(self, request: Request) -> _File:
         """Give what a request asks for: an artifact, or what lies at the path ``path`` in one that is a directory."""
         key = request.path_params["artifact"]
-        artifact = await allowed_artifact(self._access, request, "readArtifact", key)
+        artifact = await self._access.allowed(request, "readArtifact", Artifact, key)
         return await self._stat(artifact, request.query_params.get("path", ""))
 
     async def _stat(self, artifact: Artifact, below: str = "") -> _File:

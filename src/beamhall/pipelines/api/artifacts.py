@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from beamhall.history.protocol import Reading
 from beamhall.history.queries import Order, Where
 from beamhall.history.records import Artifact, ArtifactTask, Run, Task
-from beamhall.kernel.errors import BadRequest, NotFound
+from beamhall.kernel.errors import BadRequest
 from beamhall.pipelines.api.access import Access
 from beamhall.pipelines.api.lists import Listable, list_page
 from beamhall.pipelines.api.messages import (
@@ -134,20 +134,6 @@ def link_message(link: ArtifactTask) -> Mapping[str, Any]:
     )
 
 
-async def allowed_artifact(access: Access, request: Request, verb: str, key: str) -> Artifact:
-    """Give the artifact of an id that the caller may do something with, as with the runs of its namespace.
-
-    Raises:
-        NotFound: There is none of this id.
-        Forbidden: It is in a namespace where the caller may not do this.
-    """
-    found = None if "\0" in key else await access.history.read(lambda tx: tx.get(Artifact, key))
-    if found is None:
-        raise NotFound(f"Artifact {key[:80]!r} not found")
-    await access.authorize(request, verb, "runs", found.namespace)
-    return found
-
-
 class Artifacts:
     """The handlers of artifacts and of lineage."""
 
@@ -175,7 +161,7 @@ class Artifacts:
 
     async def _get(self, request: Request) -> Response:
         key = request.path_params["artifact"]
-        return reply(artifact_message(await allowed_artifact(self._access, request, "get", key)))
+        return reply(artifact_message(await self._access.allowed(request, "get", Artifact, key)))
 
     async def _create(self, request: Request) -> Response:
         asked = await read_body(request, _CREATE)
@@ -205,7 +191,7 @@ class Artifacts:
         asked = await read_body(request, {"artifact_task": message(_LINK)})
         given = asked.get("artifact_task", {})
         task = await self._task(request, given)
-        artifact = await allowed_artifact(self._access, request, "get", given.get("artifact_id", ""))
+        artifact = await self._access.allowed(request, "get", Artifact, given.get("artifact_id", ""))
         if artifact.namespace != task.namespace:
             raise BadRequest(f"artifact_id: artifact {artifact.id} is not in namespace {task.namespace!r} of the task")
         producer = given.get("producer", {})
@@ -250,7 +236,7 @@ class Artifacts:
         return reply({"artifact_tasks": found_links, "total_size": page.total, "next_page_token": token})
 
     async def _lineage(self, request: Request) -> Response:
-        artifact = await allowed_artifact(self._access, request, "get", request.path_params["artifact"])
+        artifact = await self._access.allowed(request, "get", Artifact, request.path_params["artifact"])
         made, used = await self._access.history.read(lambda tx: [_told(tx, artifact, kind) for kind in _LINKS[::-1]])
         return reply({"artifact": artifact_message(artifact), "made_by": made, "used_by": used})
 

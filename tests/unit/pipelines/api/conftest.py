@@ -11,7 +11,7 @@ from beamhall.client.local import LocalClient
 from beamhall.client.protocol import Client
 from beamhall.embedded.api.factory import create_resource_api
 from beamhall.embedded.store.store import Store
-from beamhall.history.history import History, sqlite_url
+from beamhall.history.history import History
 from beamhall.kernel.errors import Forbidden
 from beamhall.kernel.identity import ADMIN_GROUP, User
 from beamhall.pipelines.api.access import Access
@@ -19,7 +19,6 @@ from beamhall.pipelines.api.application import kfp_application
 from beamhall.pipelines.signals import Signals
 from beamhall.pipelines.specifications import Specifications
 from beamhall.storage import Storage
-from tests.postgresql import Server
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,19 +35,6 @@ class SteadyClock:
 
     def monotonic(self) -> float:
         return float(self._looks)
-
-
-@pytest.fixture
-async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
-    """An empty history: in SQLite, unless a test names ``postgresql`` (see ``tests.postgresql.BOTH``)."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        url = sqlite_url(tmp_path / "history.db")
-    else:
-        server: Server = request.getfixturevalue("postgresql")
-        url = server.database()
-    history = History(url)
-    yield history
-    await history.close()
 
 
 async def _authorize(_: Request, verb: str, resource: str, namespace: str) -> None:

@@ -1,3 +1,5 @@
+"""What tests of pipelines share."""
+
 from collections.abc import AsyncIterator
 from pathlib import Path
 
