@@ -71,7 +71,13 @@ def train(dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model], image: 
             if end:
                 changes.stop()
         for pod in pods.list_namespaced_pod(namespace, label_selector=f"training.kubeflow.org/job-name={name}").items:
-            for line in pods.read_namespaced_pod_log(pod.metadata.name, namespace).splitlines():
+            try:
+                log = pods.read_namespaced_pod_log(pod.metadata.name, namespace)
+            except client.ApiException as gone:
+                if gone.status != 404:  # a parameter server still runs when the job ends, and goes meanwhile
+                    raise
+                continue
+            for line in log.splitlines():
                 print(f"{pod.metadata.name.removeprefix(name + '-')} | {line}", flush=True)
     finally:
         if end is None:
