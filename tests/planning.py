@@ -76,6 +76,11 @@ class World:
         )
         return [self.objects[Key(kind, namespace, name)] for namespace, name in found]
 
+    def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+        """Give the objects whose selector means labels."""
+        found = self.list(kind, namespace)
+        return [obj for obj in found if (asked := obj["spec"].get("selector")) and asked.items() <= labels.items()]
+
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[Object]:
         """Give the objects that an owner controls."""
         return [obj for obj in self.list(kind) if (controller_of(obj) or {}).get("uid", "") == owner_uid]

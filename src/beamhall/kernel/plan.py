@@ -135,6 +135,13 @@ class View(Protocol):
         """Give the objects of a kind, in one namespace or (empty) in all, in order of namespace and name."""
         ...
 
+    def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Sequence[ReadOnlyObject]:
+        """Give the objects of a kind in a namespace whose ``spec.selector`` means these labels, in order of name.
+
+        For kinds whose selector is plain labels, as that of Services; an empty one means nothing.
+        """
+        ...
+
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[ReadOnlyObject]:
         """Give the objects of a kind whose controller reference carries this uid, in order of name.
 

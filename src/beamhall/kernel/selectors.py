@@ -19,6 +19,11 @@ class Requirement:
     operator: Operator
     values: frozenset[str] = frozenset()
 
+    @property
+    def is_equality(self) -> bool:
+        """Whether it asks for one value."""
+        return self.operator == "In" and len(self.values) == 1
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Tell whether labels meet this condition. An absent label meets ``NotIn``, as in Kubernetes."""
         if self.operator == "In":

@@ -13,6 +13,7 @@ from datetime import datetime
 from beamhall.client.reflector import Change, Removed, Replaced, Upserted
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.kinds import Kind
+from beamhall.kernel.label_index import Carriers, Choosers
 from beamhall.kernel.objects import (
     ReadOnlyObject,
     controller_of,
@@ -129,6 +130,8 @@ class Cache:
         self._names: dict[str, list[str]] = {}  # by namespace, in order
         self._controlled: dict[str, set[Name]] = {}
         self._sightings: dict[Name, list[Sighting]] = {}
+        self._carriers: Carriers | None = None  # both from when they are first asked for
+        self._choosers: Choosers | None = None
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -141,6 +144,26 @@ class Cache:
         """Give the objects of one namespace, or of all, in order of namespace and name."""
         namespaces = (namespace,) if namespace else sorted(self._names)
         return (self._objects[space, name] for space in namespaces for name in self._names.get(space, ()))
+
+    def selected(self, namespace: str, selector: Selector) -> Sequence[ReadOnlyObject]:
+        """Give the objects of one namespace, or of all, that a selector means, in order of namespace and name."""
+        asked = {need.key: next(iter(need.values)) for need in selector.requirements if need.is_equality}
+        if not (namespace and asked):
+            return [obj for obj in self.list(namespace) if selector.matches(labels_of(obj))]
+        if self._carriers is None:
+            self._carriers = Carriers()
+            for name, obj in self._objects.items():
+                self._carriers.put(name, labels_of(obj))
+        names = sorted(self._carriers.of(namespace, asked))
+        return [obj for obj in map(self._objects.__getitem__, names) if selector.matches(labels_of(obj))]
+
+    def selecting(self, namespace: str, labels: Mapping[str, str]) -> Sequence[ReadOnlyObject]:
+        """Give the objects of a namespace whose ``spec.selector``, plain labels, means these, in order of name."""
+        if self._choosers is None:
+            self._choosers = Choosers()
+            for name, obj in self._objects.items():
+                self._choosers.put(name, _selector(obj))
+        return [self._objects[name] for name in sorted(self._choosers.of(namespace, labels))]
 
     def controlled_by(self, uid: str) -> Sequence[ReadOnlyObject]:
         """Give the objects whose controller has this uid (empty: none), in order of namespace and name."""
@@ -190,6 +213,7 @@ class Cache:
         if old is not None and new is not None and _revision(old) == _revision(new) and uid_of(old) == uid_of(new):
             return ()
         self._index(name, old, new)
+        self._index_labels(name, new)
         if new is None:
             del self._objects[name]
         else:
@@ -217,6 +241,13 @@ class Cache:
         if new_uid is not None:
             self._controlled.setdefault(new_uid, set()).add(name)
 
+    def _index_labels(self, name: Name, new: ReadOnlyObject | None) -> None:
+        for index, read in ((self._carriers, labels_of), (self._choosers, _selector)):
+            if index is not None and new is None:
+                index.drop(name)
+            elif index is not None and new is not None:
+                index.put(name, read(new))
+
 
 class Views:
     """The caches of every watched kind."""
@@ -243,10 +274,12 @@ class Present:
 
     def list(self, kind: Kind, namespace: str = "", selector: Selector | None = None) -> Sequence[ReadOnlyObject]:
         """Give the objects of a kind, in one namespace or (empty) in all, in order of namespace and name."""
-        objects = self._cache(kind).list(namespace)
-        if selector is None:
-            return tuple(objects)
-        return [obj for obj in objects if selector.matches(labels_of(obj))]
+        cache = self._cache(kind)
+        return tuple(cache.list(namespace)) if selector is None else cache.selected(namespace, selector)
+
+    def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Sequence[ReadOnlyObject]:
+        """Give the objects of a kind whose ``spec.selector``, plain labels, means these, in order of name."""
+        return self._cache(kind).selecting(namespace, labels)
 
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[ReadOnlyObject]:
         """Give the objects of a kind whose controller reference carries this uid (empty: none), in order of name."""
@@ -263,6 +296,10 @@ class Present:
 
 def _name(obj: ReadOnlyObject) -> Name:
     return namespace_of(obj), name_of(obj)
+
+
+def _selector(obj: ReadOnlyObject) -> Mapping[str, str]:
+    return (obj.get("spec") or {}).get("selector") or {}
 
 
 def _revision(obj: ReadOnlyObject | None) -> str:

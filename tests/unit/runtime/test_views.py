@@ -74,7 +74,8 @@ def test_indexes_agree_with_a_plain_filter(steps: list[tuple[str, str, str, int,
     cache = views.caches[POD]
     model: dict[tuple[str, str], Object] = {}
     for revision, (name, namespace, owner, label, is_removal) in enumerate(steps):
-        obj = pod(name, revision, namespace, owner=owner, labels={"l": str(label)})
+        obj = pod(name, revision, namespace, owner=owner, labels={"l": str(label), "n": name})
+        obj["spec"] = {"selector": {"l": str(label), "n": name} if owner else {}}
         if is_removal:
             cache.take(removed(obj))
             model.pop((namespace, name), None)
@@ -88,6 +89,13 @@ def test_indexes_agree_with_a_plain_filter(steps: list[tuple[str, str, str, int,
         assert list(present.list(POD, "", parse_selector("l=1"))) == [
             obj for obj in objects if obj["metadata"]["labels"]["l"] == "1"
         ]
+        own = [obj for obj in objects if obj["metadata"]["namespace"] == "a"]
+        for selector in ("l=1", "l=0,n=x", "n in (x,y)", "l=1,n!=x"):
+            wanted = [obj for obj in own if parse_selector(selector).matches(obj["metadata"]["labels"])]
+            assert list(present.list(POD, "a", parse_selector(selector))) == wanted
+        labels = {"l": "1", "n": "x", "other": "o"}
+        meant = [obj for obj in own if obj["spec"]["selector"] and obj["spec"]["selector"].items() <= labels.items()]
+        assert list(present.selecting(POD, "a", labels)) == meant
         for uid in ("o1", "o2"):
             owned = [obj for obj in objects if any(r["uid"] == uid for r in obj["metadata"]["ownerReferences"])]
             assert list(present.controlled_by(POD, uid)) == owned
@@ -97,6 +105,7 @@ def test_indexes_agree_with_a_plain_filter(steps: list[tuple[str, str, str, int,
     if not model:
         assert not cache._names
         assert not cache._controlled
+        assert all(not index._by_pair for index in (cache._carriers, cache._choosers) if index is not None)
 
 
 def test_a_view_has_one_time_and_only_watched_kinds() -> None:

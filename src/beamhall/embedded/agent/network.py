@@ -15,6 +15,7 @@ from pathlib import Path
 from beamhall.embedded.agent.directory import safe_name
 from beamhall.embedded.agent.facts import has_ended, spec_of
 from beamhall.embedded.agent.proxy.table import cluster_address
+from beamhall.kernel.label_index import Carriers, Choosers
 from beamhall.kernel.objects import ReadOnlyObject, labels_of, name_of, namespace_of, uid_of
 
 CLUSTER_DOMAIN = "cluster.local"
@@ -141,6 +142,8 @@ class Names:
     _pods: dict[str, Name] = field(default_factory=dict)
     _services: dict[str, dict[str, ReadOnlyObject]] = field(default_factory=dict)
     _aliases: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _carriers: Carriers = field(default_factory=Carriers)  # Pods, by namespace and uid
+    _choosers: Choosers = field(default_factory=Choosers)  # Services
     _lines: dict[tuple[str, str], Sequence[tuple[str, str]]] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
     _known: set[str] = field(default_factory=set)
@@ -158,6 +161,7 @@ class Names:
         before = self._pods.get(uid_of(pod))
         if before != name:
             self._pods[uid_of(pod)] = name
+            self._carriers.put((name.namespace, uid_of(pod)), labels)
             self._touch(name, before)
 
     def remove_pod(self, uid: str) -> None:
@@ -166,6 +170,7 @@ class Names:
             self._path(alias[0], uid).unlink(missing_ok=True)
         before = self._pods.pop(uid, None)
         if before is not None:
+            self._carriers.drop((before.namespace, uid))
             self._touch(before, None)
 
     def set_services(self, services: Sequence[ReadOnlyObject]) -> None:
@@ -181,11 +186,13 @@ class Names:
         """Take in a Service, or what changed of it."""
         key = (namespace_of(service), name_of(service))
         self._services.setdefault(key[0], {})[key[1]] = service
+        self._choosers.put(key, _selector(service))
         self._recompute(key)
 
     def remove_service(self, key: tuple[str, str]) -> None:
         """Forget a Service by (namespace, name)."""
         if self._services.get(key[0], {}).pop(key[1], None) is not None:
+            self._choosers.drop(key)
             self._recompute(key)
 
     def services(self, namespace: str) -> Sequence[ReadOnlyObject]:
@@ -231,17 +238,17 @@ class Names:
 
     def _touch(self, pod: Name, before: Name | None) -> None:
         self._stale.add(pod.namespace)
-        for name, service in self._services.get(pod.namespace, {}).items():
-            if _selects(service, pod) or (before is not None and _selects(service, before)):
-                self._recompute((pod.namespace, name))
+        labels = [pod.labels, *([before.labels] if before is not None else [])]
+        for key in {key for some in labels for key in self._choosers.of(pod.namespace, some)}:
+            self._recompute(key)
 
     def _recompute(self, key: tuple[str, str]) -> None:
         service = self._services.get(key[0], {}).get(key[1])
-        matching = sorted(
-            (p for p in self._pods.values() if service is not None and p.namespace == key[0] and _selects(service, p)),
-            key=lambda p: p.name,
-        )
-        lines = service_lines(service, matching) if service is not None else ()
+        lines: Sequence[tuple[str, str]] = ()
+        if service is not None:
+            selector = _selector(service)
+            uids = [uid for _, uid in self._carriers.of(key[0], selector)] if selector else []
+            lines = service_lines(service, sorted((self._pods[uid] for uid in uids), key=lambda pod: pod.name))
         if list(lines) != list(self._lines.get(key, ())):
             self._lines[key] = lines
             self._stale.update(self._known)  # every namespace sees every Service
@@ -249,9 +256,8 @@ class Names:
             self._lines.pop(key, None)
 
 
-def _selects(service: ReadOnlyObject, pod: Name) -> bool:
-    selector = (service.get("spec") or {}).get("selector") or {}
-    return bool(selector) and all(pod.labels.get(key) == value for key, value in selector.items())
+def _selector(service: ReadOnlyObject) -> Mapping[str, str]:
+    return (service.get("spec") or {}).get("selector") or {}
 
 
 def _rewrite(path: Path, text: str) -> None:

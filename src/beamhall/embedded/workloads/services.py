@@ -51,11 +51,9 @@ def concerned_services(obj: ReadOnlyObject, view: View) -> Iterable[Key]:
     namespace, labels = namespace_of(obj), labels_of(obj)
     if obj.get("kind") == ENDPOINTS.kind:
         yield Key(SERVICE, namespace, name_of(obj))
-    elif labels:
-        for service in view.list(SERVICE, namespace):
-            selector: Mapping[str, Any] = (service.get("spec") or {}).get("selector") or {}
-            if selector and selector.items() <= labels.items():
-                yield key_of(SERVICE, service)
+    else:
+        for service in view.selecting(SERVICE, namespace, labels):
+            yield key_of(SERVICE, service)
 
 
 def _endpoints_actions(service: ReadOnlyObject, subsets: Sequence[Object], view: View) -> Iterator[Action]:

@@ -95,6 +95,46 @@ def test_services_that_went_while_nobody_looked_are_forgotten(tmp_path):
     assert [name.split()[-1] for _, name in lines(names)] == ["b", "p"]
 
 
+values = st.sampled_from(["a", "b", ""])
+changes = st.lists(st.tuples(st.sampled_from(["pod", "service"]), st.sampled_from("xyz"), values, values), max_size=20)
+
+
+@given(changes)
+def test_whatever_came_and_went_the_names_are_those_of_what_is_there(tmp_path_factory, steps):
+    names = Names(tmp_path_factory.mktemp("network"), "127.0.0.1 localhost\n")
+    there: dict[tuple[str, str], tuple[str, str]] = {}
+    for what, name, app, tier in steps:
+        labels = {key: value for key, value in (("app", app), ("tier", tier)) if value}
+        if labels or (what, name) not in there:
+            there[what, name] = (app, tier)
+            if what == "pod":
+                names.set_pod(pod(name, labels=labels), "127.64.0.1")
+            else:
+                names.set_service(service(name, **labels))
+        else:
+            del there[what, name]
+            if what == "pod":
+                names.remove_pod(f"ns-{name}")
+            else:
+                names.remove_service(("ns", name))
+    wanted = []
+    for (what, name), asked in sorted(there.items(), key=lambda one: (one[0][0] == "pod", one[0])):
+        if what == "pod":
+            wanted.append(name)
+        elif any(asked):
+            pods = [has for (other, _), has in there.items() if other == "pod"]
+            wanted += [
+                name for has in pods if all(not want or want == own for want, own in zip(asked, has, strict=True))
+            ]
+    assert [text.split()[-1] for _, text in lines(names)] == wanted
+    for name in "xyz":
+        names.remove_pod(f"ns-{name}")
+        names.remove_service(("ns", name))
+    assert lines(names) == []
+    assert not names._carriers._by_pair
+    assert not names._choosers._by_pair
+
+
 def test_a_namespace_that_is_no_name_of_a_directory_is_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot be used as a name"):
         Names(tmp_path, "").file("../x")
