@@ -20,6 +20,7 @@ from beamhall.pipelines.driver.fitting import Fitting
 from beamhall.pipelines.driver.janitor import Janitor
 from beamhall.pipelines.driver.ledger import TERMINATED, Ledger
 from beamhall.pipelines.driver.loading import RETRY, TERMINATE, failed, loaded, retried, wanting
+from beamhall.pipelines.driver.locks import Locks
 from beamhall.pipelines.driver.patience import patiently
 from beamhall.pipelines.driver.pods import Pods
 from beamhall.pipelines.driver.settings import DriverSettings
@@ -29,6 +30,7 @@ from beamhall.pipelines.driver.sweeping import sweep
 from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.decisions import State
 from beamhall.pipelines.signals import Signals
+from beamhall.pipelines.spec.platform import PipelineConfig
 from beamhall.pipelines.specifications import Specifications
 from beamhall.pipelines.steps.step import Steps
 
@@ -69,7 +71,8 @@ class PipelineDriver:
         )  # fmt: skip
         self._carriers: dict[str, Carrier] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._mutexes: dict[tuple[str, str], str] = {}
+        self._locks = Locks(client)
+        self._resuming: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
         self.ready = asyncio.Event()
 
@@ -83,7 +86,7 @@ class PipelineDriver:
             self._group.create_task(self._tools.pods.run())
             self._group.create_task(self._tools.janitor.run())
             await self._tools.pods.ready.wait()
-            await self._look()
+            self._resuming = await self._look()
             self.ready.set()
             self._group.create_task(self._poll())
             self._group.create_task(self._sweep())
@@ -102,26 +105,27 @@ class PipelineDriver:
                 await sweep(self._tools)
             await asyncio.sleep(self._tools.settings.sweep_s)
 
-    async def _look(self) -> None:
-        """Look for runs that nobody rang for, or that could not be taken when somebody did.
+    async def _look(self) -> set[str]:
+        """Look for runs that nobody rang for, or that could not be taken when somebody did; give those that had begun.
 
         A history without anything in it is not opened.
         """
         if not self._tools.history.may_have_records():
-            return
+            return set()
         limit, carried = self._tools.settings.runs_at_once, list(self._carriers)
         try:
-            found, carried_runs = await self._tools.history.read(
+            (going, fresh), carried_runs = await self._tools.history.read(
                 lambda tx: (wanting(tx, limit), {run_id: tx.get(Run, run_id) for run_id in carried})
             )
         except ServiceUnavailable as error:
             _log.error("runs cannot be looked for now: %s", error)
-            return
+            return set()
         for run_id, run in carried_runs.items():
             self._tell(run_id, run)
-        for run_id in found:
+        for run_id in (*going, *fresh):
             if run_id not in self._tasks:
                 self._take(run_id)
+        return set(going)
 
     async def _attend(self, run_id: str) -> None:
         """See what a run wants."""
@@ -160,12 +164,14 @@ class PipelineDriver:
         finally:
             self._tasks.pop(run_id, None)
             self._carriers.pop(run_id, None)
+            self._resuming.discard(run_id)
 
     async def _carry_once(self, run_id: str) -> bool:
         """Carry a run to its end; tell whether it wants more."""
         try:
             return await self._carry_loaded(run_id)
         except RunGone:
+            self._locks.give_back(run_id)
             await delete_all_of(self._tools, run_id)
         except ServiceUnavailable as error:
             _log.error("run %s cannot be carried now: %s", run_id, error)
@@ -198,11 +204,8 @@ class PipelineDriver:
         ledger = Ledger(found, tools.now)
         if is_canceling:
             ledger.begin_canceling(run.error or TERMINATED)
-        mutex = (run.namespace, pipeline.config.mutex_name)
-        if pipeline.config.mutex_name and self._mutexes.setdefault(mutex, run_id) != run_id and not is_canceling:
-            return False  # it is looked for again
-        if pipeline.config.semaphore_key:
-            _log.warning("run %s does not wait for the semaphore %r", run_id, pipeline.config.semaphore_key)
+        if not await self._locked(run, pipeline.config, force=is_canceling or run.state == State.RUNNING):
+            return False  # it is told when it may go on
         try:
             carrier = self._carriers[run_id] = begun(tools, found, ledger, Steps(facts), is_canceling=is_canceling)
             await carrier.carry()
@@ -210,9 +213,19 @@ class PipelineDriver:
                 await clear_workspace(tools.client, facts)
         finally:
             self._carriers.pop(run_id, None)
-            if self._mutexes.get(mutex) == run_id:
-                del self._mutexes[mutex]  # another that waits for it is found by looking
+            for waiting in self._locks.give_back(run_id):
+                tools.signals.wake(waiting)
         return True
+
+    async def _locked(self, run: Run, config: PipelineConfig, *, force: bool) -> bool:
+        """Take the locks that a run needs; what had begun before the driver's start goes first."""
+        if force:
+            self._locks.force(run.id, run.namespace, config)
+            self._resuming.discard(run.id)
+            return True
+        if not (config.mutex_name or config.semaphore_key):
+            return True
+        return not self._resuming and await self._locks.take(run.id, run.namespace, config, run.created_at)
 
     async def _fail(self, run_id: str, error: str) -> None:
         """End a run that cannot be carried."""

@@ -29,12 +29,12 @@ class Loaded(msgspec.Struct, frozen=True):
     tasks: Sequence[Task]
 
 
-def wanting(tx: Reading, limit: int) -> Sequence[str]:
-    """Give the ids of the runs that want to be carried, oldest first."""
+def wanting(tx: Reading, limit: int) -> tuple[Sequence[str], Sequence[str]]:
+    """Give the ids of the runs that want to be carried: those that had begun, and those that had not; oldest first."""
     oldest = Order("created_at")
     begun = tx.find(Run, Where("state", "in", [one for one in NOT_ENDED if one != "PENDING"]), order=oldest)
     fresh = tx.find(Run, Where("state", "=", "PENDING"), order=oldest, limit=limit)
-    return [run.id for run in (*begun, *fresh)]
+    return [run.id for run in begun], [run.id for run in fresh]
 
 
 def loaded(tx: Reading, run_id: str) -> Loaded | None:

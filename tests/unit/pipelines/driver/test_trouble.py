@@ -79,22 +79,6 @@ async def test_an_image_that_cannot_be_had_fails_its_step_after_a_while(world: W
     assert run.error == "/a: it cannot be started: ErrImagePull (image 'i'): add it to the catalog"
 
 
-async def test_runs_of_one_mutex_follow_each_other(world: World) -> None:
-    world.behave = lambda path, given: FOREVER if path == "/a" else WELL
-    first_of = document({"a": task()}, config={"mutexName": "m"})
-    second_of = document({"b": task()}, config={"mutexName": "m"})
-    async with world.driver(poll_s=0.05):
-        first = await world.submit(first_of)
-        await world.until(lambda: world.begun == ["/a"])
-        second = await world.submit(second_of)
-        other = await world.submit(document({"c": task()}))
-        assert (await world.ended(other)).state == "SUCCEEDED"
-        assert (await world.run_of(second)).state == "PENDING"
-        world.cluster.status(POD, world.pods()[0]["metadata"]["name"], "lab", {"phase": "Succeeded"})
-        await world.ended(first)
-        assert (await world.ended(second)).state == "SUCCEEDED"
-
-
 async def test_what_a_crash_left_is_swept_and_its_log_kept(world: World) -> None:
     world.behave = lambda path, given: FOREVER
     async with world.driver():
