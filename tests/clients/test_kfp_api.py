@@ -339,6 +339,14 @@ def test_the_dashboards_prefix(served: ServiceProcess, name: str) -> None:
     assert client.create_experiment(name).display_name == name
 
 
+def test_a_kubeconfig_is_enough(served: ServiceProcess, name: str) -> None:
+    program = f"import kfp; print(kfp.Client().create_experiment({name!r}).display_name)"
+    environment = {**os.environ, "KUBECONFIG": str(served.kubeconfig)}  # the libraries look when they are loaded
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.split()[-1:] == [name], done.stderr
+
+
 @pytest.fixture
 def pipelines(served: ServiceProcess) -> PipelinesClient:
     return PipelinesClient(

@@ -16,7 +16,7 @@ pytest.importorskip("kfp")
 
 import kfp_server_api
 
-from tests.pipelines import again, artifacts, branches, cluster, containers, exits, loops, values  # noqa: F401
+from tests.pipelines import again, artifacts, branches, cluster, containers, exits, inside, loops, values  # noqa: F401
 from tests.pipelines.cases import CASES, Case
 from tests.pipelines.runner import Runner
 

@@ -13,6 +13,8 @@ from beamhall.kernel.objects import Object, name_of
 _ESTABLISHED_TIMEOUT_S = 30.0
 _AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
 PIPELINES_GROUP = "pipelines.kubeflow.org"
+READING = ("get", "list", "readArtifact")
+"""What those may do with pipelines and runs who may only look."""
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "update", "patch", "delete", "deletecollection")
 
@@ -73,7 +75,7 @@ def definition_roles(definitions: Iterable[Object]) -> Iterator[Object]:
 
 def pipeline_roles() -> Iterator[Object]:
     """Give the roles for pipelines and runs, which are no objects: their verbs are those of Kubeflow Pipelines."""
-    for what, verbs in (("view", ("get", "list", "readArtifact")), ("edit", ("*",))):
+    for what, verbs in (("view", READING), ("edit", ("*",))):
         yield {
             "metadata": {"name": f"{PIPELINES_GROUP}:{what}", "labels": {f"{_AGGREGATE}{what}": "true"}},
             "rules": [{"verbs": list(verbs), "apiGroups": [PIPELINES_GROUP], "resources": ["*"]}],

@@ -9,18 +9,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from beamhall.app.archive import ARTIFACTS, HISTORY
 from beamhall.app.cluster import Cluster
-from beamhall.app.definitions import PIPELINES_GROUP
+from beamhall.app.definitions import PIPELINES_GROUP, READING
 from beamhall.app.settings import Settings
 from beamhall.gateway.front import at_full_paths
 from beamhall.history.history import History, sqlite_url
 from beamhall.kernel.clock import Clock
-from beamhall.kernel.identity import User
+from beamhall.kernel.identity import User, namespace_of_account
 from beamhall.pipelines.api.access import Access
-from beamhall.pipelines.api.application import kfp_application
+from beamhall.pipelines.api.application import OLDER_PREFIXES, PREFIXES, kfp_application
 from beamhall.pipelines.driver.driver import PipelineDriver
 from beamhall.pipelines.driver.settings import DEFAULT_STEPS_AT_ONCE, DriverSettings
 from beamhall.pipelines.roots import Roots
@@ -30,6 +30,12 @@ from beamhall.pipelines.specifications import Specifications
 from beamhall.storage import Storage
 
 _PREFIXES = ("/apis", "/pipeline/apis")
+
+PIPELINE_PATHS = (*PREFIXES, *OLDER_PREFIXES)
+"""Beginnings of the paths of the API of pipelines; none is one of the Kubernetes API."""
+
+PIPELINES_PROXY = "/k8s/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
+"""Where ``kfp.Client()`` calls with a kubeconfig: in a cluster, the API server passes it on to the Service."""
 
 
 class Pipelines:
@@ -42,6 +48,8 @@ class Pipelines:
     def __init__(self, settings: Settings, clock: Clock, cluster: Cluster, history: History) -> None:
         async def authorize(request: Request, verb: str, resource: str, namespace: str) -> None:
             user: User = request.scope["state"]["user"]
+            if verb in READING and namespace_of_account(user.name) == namespace:
+                return  # a step looks at runs of its own namespace, as in an installation of KFP
             cluster.require(user, verb, PIPELINES_GROUP, resource, namespace)
 
         self._cluster = cluster
@@ -62,7 +70,8 @@ class Pipelines:
             pipeline_root=settings.pipeline_root or str(artifacts),
             readable_roots=[str(each) for each in roots],
         )  # fmt: skip
-        self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, at_full_paths(kfp_application(access, specifications)))
+        app = kfp_application(access, specifications)
+        self.apps: dict[str, ASGIApp] = {PIPELINES_PROXY: _proxied(app), **dict.fromkeys(_PREFIXES, at_full_paths(app))}
         self._schedules = Schedules(history, clock, signals, settings.time_zone)
         self._driver = PipelineDriver(
             history, cluster.client, namespaces.of, clock, signals, _driver_settings(settings)
@@ -88,6 +97,16 @@ async def pipelines_on(cluster: Cluster, settings: Settings, clock: Clock) -> As
         yield Pipelines(settings, clock, cluster, history)
     finally:
         await history.close()
+
+
+def _proxied(app: ASGIApp) -> ASGIApp:
+    """Let paths begin with two slashes, as those of ``kfp.Client`` do where it calls through the Kubernetes API."""
+
+    async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
+        root: str = scope.get("root_path", "")
+        await app({**scope, "path": f"{root}/{scope['path'].removeprefix(root).lstrip('/')}"}, receive, send)
+
+    return proxied
 
 
 def _driver_settings(settings: Settings) -> DriverSettings:

@@ -22,8 +22,8 @@ from beamhall.app.cluster import Cluster, embedded_cluster
 from beamhall.app.datadir import Running, announce, claimed, ensure_token, write_private
 from beamhall.app.jobs import Jobs
 from beamhall.app.logs import configure_logs
-from beamhall.app.pipelines import pipelines_on
-from beamhall.app.pod_access import INNER_HOST, NAMES, PodAccess, ensure_address
+from beamhall.app.pipelines import PIPELINE_PATHS, pipelines_on
+from beamhall.app.pod_access import INNER_HOST, NAMES, PIPELINE_NAMES, PodAccess, ensure_address
 from beamhall.app.restore import finish_restore
 from beamhall.app.settings import Settings
 from beamhall.app.signing_key import ensure_signing_key
@@ -87,12 +87,12 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         kubernetes = ProgressReports(cluster.app, cluster.client)
         jobs = Jobs(cluster, clock)
         apps: dict[str, ASGIApp] = {
-            "/k8s": kubernetes, "/api/stories": stories_app(cluster.story), "/api/jobs": jobs.app, **pipelines.apps,
+            **pipelines.apps, "/k8s": kubernetes, "/api/stories": stories_app(cluster.story), "/api/jobs": jobs.app,
         }  # fmt: skip
         rules = _rules(settings, token, cluster)
         front = Front(rules, apps, cluster.unready, _metrics(cluster), cluster.may_get)
         app = front.application()
-        servers = (Listener(app, listener, tls), Listener(below("/k8s", app), inner, tls))
+        servers = (Listener(app, listener, tls), Listener(below("/k8s", app, but=PIPELINE_PATHS), inner, tls))
         async with asyncio.TaskGroup() as parts:
             work = (*(server.run() for server in servers), cluster.run(), pipelines.run(), jobs.run())
             tasks = [parts.create_task(part) for part in work]
@@ -114,7 +114,7 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
 def _rules(settings: Settings, token: str, cluster: Cluster) -> AccessRules:
     users = Users(settings.data)
     cluster.also_authenticate(users.user_of)
-    names = {name.lower() for name in (socket.gethostname(), *settings.host_names, *NAMES)}
+    names = {name.lower() for name in (socket.gethostname(), *settings.host_names, *NAMES, *PIPELINE_NAMES)}
     return AccessRules(token, names, lambda text: cluster.authenticate(text) or users.user_of(text))
 
 

@@ -39,6 +39,12 @@ def service_account_name(namespace: str, name: str) -> str:
     return f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"
 
 
+def namespace_of_account(name: str) -> str:
+    """Give the namespace of the service account that a user is; empty: the user is none."""
+    namespace, separator, _ = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
+    return namespace if name.startswith(SERVICE_ACCOUNT_PREFIX) and separator else ""
+
+
 def service_account_groups(namespace: str) -> tuple[str, ...]:
     """Give the groups of every service account of a namespace."""
     return (SERVICE_ACCOUNTS_GROUP, f"{SERVICE_ACCOUNTS_GROUP}:{namespace}", AUTHENTICATED_GROUP)

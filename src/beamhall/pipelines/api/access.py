@@ -11,6 +11,7 @@ from beamhall.history.queries import R
 from beamhall.history.records import AnyRecord, Artifact, Experiment, Moment, Pipeline, RecurringRun, Run
 from beamhall.kernel.clock import Clock
 from beamhall.kernel.errors import NotFound
+from beamhall.kernel.identity import User, namespace_of_account
 from beamhall.pipelines.api.messages import moment_of
 from beamhall.pipelines.signals import Signals
 from beamhall.storage import Storage
@@ -48,7 +49,7 @@ class Access:
             read local files outside of ``readable_roots``.
         may_fetch_privately: Packages may be fetched from loopback, link-local and private addresses too: from whatever
             the service's machine reaches, for anybody who may upload pipelines.
-        default_namespace: Which namespace a request means that names none.
+        default_namespace: Which namespace a request means that names none, unless it comes from a Pod.
         time_zone: That of cron expressions that name none.
         pipeline_root: Where runs keep their files that name no place.
         readable_roots: Directories of this machine, and beginnings of web addresses, that artifacts may be read from.
@@ -69,6 +70,11 @@ class Access:
     def now(self) -> Moment:
         """Give the time as the history has it."""
         return moment_of(self.clock.now())
+
+    def namespace_for(self, request: Request) -> str:
+        """Give the namespace that a request means that names none: the own one of a service account."""
+        user: User | None = request.scope.get("state", {}).get("user")
+        return (namespace_of_account(user.name) if user is not None else "") or self.default_namespace
 
     async def allowed(self, request: Request, verb: str, record: type[R], key: str) -> R:
         """Give the record of an id that the caller may do something with.

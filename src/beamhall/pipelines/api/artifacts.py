@@ -152,7 +152,7 @@ class Artifacts:
         )
 
     async def _list(self, request: Request) -> Response:
-        namespace = request.query_params.get("namespace") or self._access.default_namespace
+        namespace = request.query_params.get("namespace") or self._access.namespace_for(request)
         await self._access.authorize(request, "list", "runs", namespace)
         scope = [Where("namespace", "=", namespace)]
         page, token = await list_page(self._access.history, _LISTABLE, request.query_params, scope)
@@ -228,9 +228,9 @@ class Artifacts:
         kind = query.get("type", "")
         if kind:
             scope.append(Where("type", "=", enumeration(_LINKS)(kind, "type")))
-        for namespace in namespaces or {self._access.default_namespace}:
+        for namespace in namespaces or {self._access.namespace_for(request)}:
             await self._access.authorize(request, "list", "runs", namespace)
-        scope.append(Where("namespace", "in", sorted(namespaces or {self._access.default_namespace})))
+        scope.append(Where("namespace", "in", sorted(namespaces or {self._access.namespace_for(request)})))
         page, token = await list_page(self._access.history, _LISTABLE_LINKS, query, scope)
         found_links = [link_message(each) for each in page.rows]
         return reply({"artifact_tasks": found_links, "total_size": page.total, "next_page_token": token})

@@ -83,7 +83,7 @@ class Experiments:
         )
 
     async def _list(self, request: Request) -> Response:
-        namespace = request.query_params.get("namespace") or self._access.default_namespace
+        namespace = request.query_params.get("namespace") or self._access.namespace_for(request)
         await self._access.authorize(request, "list", "experiments", namespace)
         scope = [Where("namespace", "=", namespace)]
         page, token = await list_page(self._access.history, _LISTABLE, request.query_params, scope)
@@ -92,7 +92,7 @@ class Experiments:
 
     async def _create(self, request: Request) -> Response:
         asked = await read_body(request, _SHAPE)
-        namespace = asked.get("namespace") or self._access.default_namespace
+        namespace = asked.get("namespace") or self._access.namespace_for(request)
         await self._access.authorize(request, "create", "experiments", namespace)
         name = asked.get("display_name", "")
         if not name:

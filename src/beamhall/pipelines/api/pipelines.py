@@ -117,11 +117,11 @@ class Pipelines:
             Route("/pipelines/{pipeline}", self._delete, methods=["DELETE"]),
         )
 
-    def _namespace(self, given: Mapping[str, Any]) -> str:
-        return given.get("namespace") or self._access.default_namespace
+    def _namespace(self, request: Request, given: Mapping[str, Any]) -> str:
+        return given.get("namespace") or self._access.namespace_for(request)
 
     async def _list(self, request: Request) -> Response:
-        namespace = self._namespace(request.query_params)
+        namespace = self._namespace(request, request.query_params)
         await self._access.authorize(request, "list", "pipelines", namespace)
         scope = [Where("namespace", "=", namespace)]
         page, token = await list_page(self._access.history, _LISTABLE, request.query_params, scope)
@@ -130,7 +130,7 @@ class Pipelines:
 
     async def _create(self, request: Request) -> Response:
         asked = await read_body(request, _SHAPE)
-        namespace = self._namespace(asked)
+        namespace = self._namespace(request, asked)
         await self._access.authorize(request, "create", "pipelines", namespace)
         pipeline = new_pipeline(namespace, asked, self._access.now())
         await self._access.history.write(lambda tx: add_pipeline(tx, pipeline))
@@ -139,7 +139,7 @@ class Pipelines:
     async def _create_with_version(self, request: Request) -> Response:
         both = await read_body(request, _BOTH)
         asked, of_version = both.get("pipeline", {}), both.get("pipeline_version", {})
-        namespace = self._namespace(asked)
+        namespace = self._namespace(request, asked)
         await self._access.authorize(request, "create", "pipelines", namespace)
         now = self._access.now()
         pipeline = new_pipeline(namespace, asked, now)
@@ -154,7 +154,7 @@ class Pipelines:
         return reply(pipeline_message(pipeline))
 
     async def _get_by_name(self, request: Request) -> Response:
-        namespace, name = self._namespace(request.query_params), request.path_params["name"]
+        namespace, name = self._namespace(request, request.query_params), request.path_params["name"]
         await self._access.authorize(request, "get", "pipelines", namespace)
         where = (Where("namespace", "=", namespace), Where("name", "=", name))
         for pipeline in await self._access.history.read(lambda tx: tx.find(Pipeline, *where)):

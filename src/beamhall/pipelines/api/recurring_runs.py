@@ -134,7 +134,7 @@ class RecurringRuns:
         if key:
             scope.append(Where("experiment_id", "=", key))
             namespace = namespace or (await self._access.allowed(request, "get", Experiment, key)).namespace
-        namespace = namespace or self._access.default_namespace
+        namespace = namespace or self._access.namespace_for(request)
         await self._access.authorize(request, "list", "jobs", namespace)
         scope.append(Where("namespace", "=", namespace))
         page, token = await list_page(self._access.history, _LISTABLE, query, scope)
@@ -146,7 +146,7 @@ class RecurringRuns:
         experiment = None
         if asked.get("experiment_id"):
             experiment = await self._access.allowed(request, "get", Experiment, asked["experiment_id"])
-        namespace = self._access.default_namespace if experiment is None else experiment.namespace
+        namespace = self._access.namespace_for(request) if experiment is None else experiment.namespace
         await self._access.authorize(request, "create", "jobs", namespace)
         _check_is_open(experiment)
         if "trigger" not in asked:

@@ -109,7 +109,7 @@ class Runs:
         )
 
     async def _list(self, request: Request) -> Response:
-        namespace = request.query_params.get("namespace") or self._access.default_namespace
+        namespace = request.query_params.get("namespace") or self._access.namespace_for(request)
         experiment_id = request.query_params.get("experiment_id", "")
         scope = []
         if experiment_id:
@@ -132,7 +132,7 @@ class Runs:
         experiment = await self._access.allowed(request, "get", Experiment, experiment_id) if experiment_id else None
         what = await read_runnable(self._access, self._specifications, request, asked)
         of = experiment or what.version  # what names neither experiment nor pipeline is in the usual namespace
-        namespace = self._access.default_namespace if of is None else of.namespace
+        namespace = self._access.namespace_for(request) if of is None else of.namespace
         await self._access.authorize(request, "create", "runs", namespace)
         await check_place(self._access, namespace, what)
         run = new_run(namespace, display_name, self._access.now(), what)

@@ -55,7 +55,7 @@ class Uploads:
 
     async def _upload(self, request: Request) -> Response:
         asked = _asked(request)
-        namespace = asked.get("namespace") or self._access.default_namespace
+        namespace = asked.get("namespace") or self._access.namespace_for(request)
         await self._access.authorize(request, "create", "pipelines", namespace)
         checked, file_name = await self._received(request)
         now = self._access.now()

@@ -73,7 +73,7 @@ class Locks:
             if not self._holders[lock]:
                 del self._holders[lock]
         self._waiting.pop(run_id, None)
-        told = set()
+        told: set[str] = set()
         for lock in freed:
             waiting = [(since, other) for other, (since, locks) in self._waiting.items() if lock in locks]
             told.update(other for _, other in sorted(waiting)[:1])

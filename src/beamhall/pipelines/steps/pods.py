@@ -7,6 +7,7 @@ Source: reference "KFP", 2.7 and 2.8; kubeflow/pipelines ``backend/src/v2/driver
 
 from collections.abc import Mapping
 
+from beamhall.kernel.identity import SERVICE_ACCOUNT_DIRECTORY
 from beamhall.kernel.names import BRIEF_ANNOTATION
 from beamhall.kernel.objects import Object
 from beamhall.kernel.quantities import parse_quantity
@@ -26,6 +27,8 @@ PATH_ANNOTATION = "pipelines.beamhall.io/path"
 COMPONENT_LABEL = "pipelines.kubeflow.org/v2_component"
 
 _OWN_ENV = (("KFP_POD_NAME", "metadata.name"), ("KFP_POD_UID", "metadata.uid"), ("NAMESPACE", "metadata.namespace"))
+_TOKEN_ENV = {"name": "KF_PIPELINES_SA_TOKEN_PATH", "value": f"{SERVICE_ACCOUNT_DIRECTORY}/token"}
+"""Where ``kfp.Client()`` looks for its token; users may name another."""
 _GPUS = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}
 
 
@@ -44,9 +47,10 @@ def begin_container(container: Container, draft: Draft, context: Context) -> Non
     if not image:
         raise draft.bad(f"the image {container.image!r} has no value")
     draft.container |= {"name": CONTAINER, "image": image}
+    draft.container["env"] = [_TOKEN_ENV]
     if container.env:
         draft.add(ENV, "env", [{"name": one.name, "value": fill_text(one.value, context)} for one in container.env])
-    draft.container.setdefault("env", []).extend(
+    draft.container["env"].extend(
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": field}}} for name, field in _OWN_ENV
     )
     if container.resources is not None and (resources := _resources(container.resources, draft, context)):

@@ -331,6 +331,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+OWN_ENV = ("KF_PIPELINES_SA_TOKEN_PATH", "KFP_POD_NAME", "KFP_POD_UID", "NAMESPACE")
+
+
 def is_like(found: Any, wanted: Any) -> bool:
     """Compare; an Ellipsis is anything."""
     if wanted is ...:
@@ -349,7 +352,7 @@ def test_a_part_of_the_configuration(config: dict[str, Any], container: dict[str
     pod = OneTask(kubernetes=config).pod()
     made = pod["spec"]
     found = made["containers"][0]
-    found["env"] = [one for one in found["env"] if one["name"] not in ("KFP_POD_NAME", "KFP_POD_UID", "NAMESPACE")]
+    found["env"] = [one for one in found["env"] if one["name"] not in OWN_ENV]
     for plain in ("name", "image"):
         del found[plain]
     if not found["env"]:

@@ -99,7 +99,9 @@ def test_the_pod_of_a_lightweight_component() -> None:
         f'"outputs":{{"outputFile":"{ROOT}/executor_output.json"}}}}'
     )  # fmt: skip
     assert container["args"] == ["--executor_input", text, "--function_to_execute", "train"]
-    assert [variable["name"] for variable in container["env"]] == ["KFP_POD_NAME", "KFP_POD_UID", "NAMESPACE"]
+    assert [variable["name"] for variable in container["env"]] == [
+        "KF_PIPELINES_SA_TOKEN_PATH", "KFP_POD_NAME", "KFP_POD_UID", "NAMESPACE",
+    ]  # fmt: skip
 
 
 def test_every_attempt_has_a_name_and_a_directory_of_its_own_and_always_the_same() -> None:
@@ -143,7 +145,7 @@ def test_placeholders_are_filled_everywhere() -> None:
     assert container["args"] == [
         f"{ROOT}/parameters/score", f"{ROOT}/model", "s3://bucket/d", "job=Run of today", "train",
     ]  # fmt: skip
-    assert container["env"][0] == {"name": "N", "value": "2"}
+    assert container["env"][1] == {"name": "N", "value": "2"}
     assert container["resources"] == {
         "limits": {"cpu": "500m", "memory": "2G", "nvidia.com/gpu": "2"}, "requests": {"memory": "1Gi"},
     }  # fmt: skip
