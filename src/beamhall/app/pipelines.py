@@ -31,10 +31,8 @@ from beamhall.storage import Storage
 
 _PREFIXES = ("/apis", "/pipeline/apis")
 
-PIPELINE_PATHS = (*PREFIXES, *OLDER_PREFIXES)
-"""Beginnings of the paths of the API of pipelines; none is one of the Kubernetes API."""
-
-PIPELINES_PROXY = "/k8s/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
+_PATHS = (*PREFIXES, *OLDER_PREFIXES)
+_PROXY = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
 """Where ``kfp.Client()`` calls with a kubeconfig: in a cluster, the API server passes it on to the Service."""
 
 
@@ -70,13 +68,33 @@ class Pipelines:
             pipeline_root=settings.pipeline_root or str(artifacts),
             readable_roots=[str(each) for each in roots],
         )  # fmt: skip
-        app = kfp_application(access, specifications)
-        self.apps: dict[str, ASGIApp] = {PIPELINES_PROXY: _proxied(app), **dict.fromkeys(_PREFIXES, at_full_paths(app))}
+        self._app = kfp_application(access, specifications)
+        self.apps: dict[str, ASGIApp] = dict.fromkeys(_PREFIXES, at_full_paths(self._app))
         self._schedules = Schedules(history, clock, signals, settings.time_zone)
         self._driver = PipelineDriver(
             history, cluster.client, namespaces.of, clock, signals, _driver_settings(settings)
         )
         self._driver.specifications = specifications
+
+    def beside(self, kubernetes: ASGIApp) -> ASGIApp:
+        """Serve the API of pipelines at its paths beside those of the Kubernetes API, which has none of them.
+
+        For Pods, where both are behind one listener, and for ``kfp.Client()`` with a kubeconfig: its first call is to a
+        proxy's path. That refreshes its token, by which the Python client forgets the proxy: the next calls are below
+        the server's own address.
+        """
+
+        async def both(scope: Scope, receive: Receive, send: Send) -> None:
+            root: str = scope.get("root_path", "")
+            path = scope["path"].removeprefix(root)
+            if path.startswith(f"{_PROXY}/"):
+                path = "/" + path.removeprefix(_PROXY).lstrip("/")
+            if path.startswith(_PATHS):
+                await self._app({**scope, "path": root + path}, receive, send)
+            else:
+                await kubernetes(scope, receive, send)
+
+        return both
 
     async def run(self) -> None:
         """Make and carry out runs until cancelled, once the cluster is there."""
@@ -97,16 +115,6 @@ async def pipelines_on(cluster: Cluster, settings: Settings, clock: Clock) -> As
         yield Pipelines(settings, clock, cluster, history)
     finally:
         await history.close()
-
-
-def _proxied(app: ASGIApp) -> ASGIApp:
-    """Let paths begin with two slashes, as those of ``kfp.Client`` do where it calls through the Kubernetes API."""
-
-    async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
-        root: str = scope.get("root_path", "")
-        await app({**scope, "path": f"{root}/{scope['path'].removeprefix(root).lstrip('/')}"}, receive, send)
-
-    return proxied
 
 
 def _driver_settings(settings: Settings) -> DriverSettings:

@@ -5,7 +5,7 @@ That of Kubernetes is at ``https://kubernetes.default.svc``, with no prefix in i
 The front door's main address serves other things at ``/api`` and ``/apis``, so Pods have a listener of their own, on a
 port that changes with each start. The Service ``kubernetes`` in namespace ``default`` stands before it, with an address
 that stays: the proxy of Services passes connections on, also those of Pods that outlived a restart. The Service
-``ml-pipeline`` leads to the same listener: no path of one API is one of the other's.
+``ml-pipeline`` leads to the same listener: no path of one API is one of the other's (``pipelines.Pipelines.beside``).
 """
 
 import contextlib

@@ -22,7 +22,7 @@ from beamhall.app.cluster import Cluster, embedded_cluster
 from beamhall.app.datadir import Running, announce, claimed, ensure_token, write_private
 from beamhall.app.jobs import Jobs
 from beamhall.app.logs import configure_logs
-from beamhall.app.pipelines import PIPELINE_PATHS, pipelines_on
+from beamhall.app.pipelines import pipelines_on
 from beamhall.app.pod_access import INNER_HOST, NAMES, PIPELINE_NAMES, PodAccess, ensure_address
 from beamhall.app.restore import finish_restore
 from beamhall.app.settings import Settings
@@ -84,7 +84,7 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         identity = Identity(ensure_signing_key(settings.data), authority)
         cluster = await stack.enter_async_context(embedded_cluster(settings, clock, identity, access))
         pipelines = await stack.enter_async_context(pipelines_on(cluster, settings, clock))
-        kubernetes = ProgressReports(cluster.app, cluster.client)
+        kubernetes = pipelines.beside(ProgressReports(cluster.app, cluster.client))
         jobs = Jobs(cluster, clock)
         apps: dict[str, ASGIApp] = {
             **pipelines.apps, "/k8s": kubernetes, "/api/stories": stories_app(cluster.story), "/api/jobs": jobs.app,
@@ -92,7 +92,7 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         rules = _rules(settings, token, cluster)
         front = Front(rules, apps, cluster.unready, _metrics(cluster), cluster.may_get)
         app = front.application()
-        servers = (Listener(app, listener, tls), Listener(below("/k8s", app, but=PIPELINE_PATHS), inner, tls))
+        servers = (Listener(app, listener, tls), Listener(below("/k8s", app), inner, tls))
         async with asyncio.TaskGroup() as parts:
             work = (*(server.run() for server in servers), cluster.run(), pipelines.run(), jobs.run())
             tasks = [parts.create_task(part) for part in work]

@@ -1,6 +1,6 @@
 """The front door's application: which path is served by what."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,17 +68,11 @@ class Front:
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def below(prefix: str, app: ASGIApp, but: Collection[str] = ()) -> ASGIApp:
-    """Serve at the root what an application serves below a prefix, for clients that know no prefix.
-
-    Args:
-        prefix: Such as ``/k8s``.
-        app: The application.
-        but: Beginnings of paths that are served as they are.
-    """
+def below(prefix: str, app: ASGIApp) -> ASGIApp:
+    """Serve at the root what an application serves below a prefix, for clients that know no prefix."""
 
     async def prefixed(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan" and not scope["path"].startswith(tuple(but)):
+        if scope["type"] != "lifespan":
             raw = scope.get("raw_path")
             scope = {
                 **scope, "path": prefix + scope["path"], "raw_path": prefix.encode() + raw if raw is not None else None,
