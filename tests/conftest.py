@@ -4,13 +4,21 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.distribution import ByModule
 from tests.postgresql import Server, is_installed, running_server
 from tests.service import ServiceProcess
 
 pytest.register_assert_rewrite("tests.pipelines")  # before any test imports it
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    """Distribute the tests over several workers."""
+    return ByModule(config, log)
 
 
 @pytest.fixture

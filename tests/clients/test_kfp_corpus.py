@@ -44,7 +44,6 @@ OUTPUTS: Mapping[str, Any] = {
 NOT_PIPELINES = ("REJECTED", "unpacks; content is v1 Argo")
 
 pytestmark = [
-    pytest.mark.xdist_group("kfp-corpus"),
     pytest.mark.heavy,
     pytest.mark.timeout(600),  # the first time, environments of some steps are made
     pytest.mark.skipif(not ROWS, reason="there is no corpus beside this checkout"),

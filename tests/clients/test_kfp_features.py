@@ -20,8 +20,6 @@ from tests.pipelines import again, artifacts, branches, cluster, containers, exi
 from tests.pipelines.cases import CASES, Case
 from tests.pipelines.runner import Runner
 
-pytestmark = pytest.mark.xdist_group("kfp-features")
-
 
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:

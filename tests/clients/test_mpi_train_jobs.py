@@ -16,7 +16,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun on this machine: apt-get install openmpi-bin"),
     pytest.mark.heavy,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("frameworks"),
 ]
 _PATIENCE_S = 150.0
 

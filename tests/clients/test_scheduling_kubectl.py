@@ -9,7 +9,7 @@ import yaml
 
 from tests.service import ServiceProcess, needs_kubectl, wait_for
 
-pytestmark = [needs_kubectl, pytest.mark.xdist_group("scheduling")]
+pytestmark = needs_kubectl
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,6 @@ import pytest
 
 from tests.service import ServiceProcess, wait_for
 
-pytestmark = pytest.mark.xdist_group("train-command")
-
 _SCRIPT = """
 import json, os, sys, time
 rank, n = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

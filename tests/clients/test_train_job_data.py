@@ -19,7 +19,7 @@ from tests.environments import share_environments
 from tests.s3_server import REGION, S3Server, s3_server
 from tests.service import ServiceProcess, needs_kubectl
 
-pytestmark = [needs_kubectl, pytest.mark.heavy, pytest.mark.timeout(240), pytest.mark.xdist_group("trainer")]
+pytestmark = [needs_kubectl, pytest.mark.heavy, pytest.mark.timeout(240)]
 _TIMEOUT_S = 200
 _IMAGES = "ghcr.io/kubeflow/trainer"
 _SHARED = {"name": "initializer", "mountPath": "/workspace"}

@@ -12,7 +12,7 @@ from kubernetes import client, config
 from tests.environments import share_environments
 from tests.service import ServiceProcess, needs_kubectl, wait_for
 
-pytestmark = [needs_kubectl, pytest.mark.xdist_group("trainer")]
+pytestmark = needs_kubectl
 
 _TIMEOUT_S = 100
 

@@ -16,7 +16,7 @@ from tests.environments import share_environments
 from tests.programs import CODE
 from tests.service import ServiceProcess, needs_kubectl, wait_for
 
-pytestmark = [needs_kubectl, pytest.mark.heavy, pytest.mark.timeout(600), pytest.mark.xdist_group("frameworks")]
+pytestmark = [needs_kubectl, pytest.mark.heavy, pytest.mark.timeout(600)]
 _PATIENCE_S = 150.0
 _IMAGES = {"torch": "pytorch", "jax": "jax", "xgboost": "xgboost", "mpi": "mpi"}
 

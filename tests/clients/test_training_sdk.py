@@ -11,7 +11,7 @@ from kubernetes import client, config
 from tests.environments import share_environments
 from tests.service import ServiceProcess, needs_kubectl, wait_for
 
-pytestmark = [needs_kubectl, pytest.mark.xdist_group("trainer")]
+pytestmark = needs_kubectl
 _MODELS: Any = importlib.import_module("kubeflow.training.models")
 _IMAGE = "python:3.11"
 Connect = Callable[[str], TrainingClient]

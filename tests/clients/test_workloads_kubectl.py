@@ -10,7 +10,7 @@ import yaml
 
 from tests.service import ServiceProcess, needs_kubectl, wait_for
 
-pytestmark = [needs_kubectl, pytest.mark.xdist_group("workloads")]
+pytestmark = needs_kubectl
 WAIT = "--timeout=80s"
 
 

@@ -29,7 +29,7 @@ BEGAN = {
 """How often each step begins."""
 
 
-pytestmark = [pytest.mark.xdist_group("runs-killed"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,6 @@ import pytest
 
 from tests.service import ServiceProcess, wait_for
 
-pytestmark = pytest.mark.xdist_group("training-killed")
-
 ROUNDS = 4
 SERVICE_KILLS = 2
 _PATIENCE_S = 60.0

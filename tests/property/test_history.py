@@ -15,7 +15,7 @@ from beamhall.history.history import History, sqlite_url
 from beamhall.history.protocol import Reading
 from beamhall.history.queries import Operation, Order, Page, Position, Where
 from beamhall.history.records import Pipeline, Run
-from tests.postgresql import Server
+from tests.postgresql import BOTH, Server
 
 SECOND = 1_000_000
 # Few values, so that they meet; letters whose order or case depends on who looks; what LIKE gives a meaning.
@@ -80,9 +80,7 @@ def meets(record: Any, where: Where) -> bool:
     return have in wanted if where.operation == "in" else COMPARE[where.operation](have, wanted)
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]
-)
+@pytest.fixture(scope="module", params=BOTH)
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Give a history and a function that waits for what is asked of it; Hypothesis does not know of loops."""
     if request.param == "sqlite":

@@ -149,7 +149,6 @@ def test_tables_of_another_program_are_left_alone(url: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.xdist_group("postgresql")
 async def test_a_database_has_one_beamhall(postgresql: Server) -> None:
     url = postgresql.database()
     first, second = History(url), History(url)
@@ -161,7 +160,6 @@ async def test_a_database_has_one_beamhall(postgresql: Server) -> None:
     await second.close()
 
 
-@pytest.mark.xdist_group("postgresql")
 async def test_a_database_that_cannot_hold_all_letters_is_refused(postgresql: Server) -> None:
     history = History(postgresql.database("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"))
     with pytest.raises(HistoryUnusable, match="ENCODING 'UTF8'"):
