@@ -22,6 +22,9 @@ READERS = 4
 _LOCK = 0x6265616D68616C6C
 """The advisory lock in PostgreSQL that the one writer holds ("beamhall")."""
 
+_LOCK_WAIT = "2s"
+"""Enough for PostgreSQL to end the session of a service that is gone, which takes it a moment."""
+
 _BUSY_S = 10
 _WAL_KEPT_BYTES = 16 * 1024 * 1024
 
@@ -153,12 +156,17 @@ def _begin(connection: Connection) -> None:
 
 def _lock(connection: Any, _: object) -> None:
     """Hold the database for this service alone; the lock goes with the connection."""
-    (got,) = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-    connection.commit()
-    if not got:
+    from psycopg.errors import LockNotAvailable  # noqa: PLC0415  (the driver is an extra)
+
+    try:
+        connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    except LockNotAvailable:
+        connection.close()
         raise HistoryUnusable(
             "the history database is in use by another Beamhall; stop that one, or give this one a database of its own"
-        )
+        ) from None
+    connection.commit()
 
 
 def _revision(connection: Connection) -> str | None:
