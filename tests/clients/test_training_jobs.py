@@ -209,6 +209,23 @@ def test_a_failing_mpi_program_fails_the_job_and_ends_its_processes(service: Ser
     wait_for("no processes", lambda: not service.processes())
 
 
+def test_the_remote_shell_waits_for_pods_and_brings_output_and_exit_codes(service: ServiceProcess) -> None:
+    run = "/etc/mpi/kubexec.sh -x job-worker-0"
+    words = [
+        f"{run} 'echo out; echo err >&2; exit 7'; echo code $?",
+        f"{run} 'seq 30000' | wc -l",
+        f"{run} true && echo fine",
+    ]
+    launcher = replica("mpi", "launcher", "sh", "-c", "; ".join(words), cpu="100m")
+    worker = replica("mpi", "worker", "sh", "-c", "exec sleep 1000", cpu="100m")
+    inside = worker["template"]["spec"]
+    inside["containers"].append({**inside["containers"][0], "name": "beside"})  # which of them, it must find out
+    inside["initContainers"] = [{**inside["containers"][0], "name": "late", "command": ["sleep", "1"]}]
+    job = Job(service, "MPIJob", {"mpiReplicaSpecs": {"Launcher": launcher, "Worker": worker}})
+    job.succeed()
+    assert sorted(job.log("launcher").split("\n")) == ["", "30000", "code 7", "err", "fine", "out"]
+
+
 def test_workers_see_the_gpus_that_they_ask_for_and_jobs_wait_whole(service: ServiceProcess) -> None:
     show = 'echo "gpus $CUDA_VISIBLE_DEVICES"; while ! test -e $STOP; do sleep 0.1; done'
     stop = service.data.parent / "stop"

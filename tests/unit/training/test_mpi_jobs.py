@@ -249,9 +249,19 @@ def test_a_launcher_of_v2beta1_is_tried_again() -> None:
 
 def test_on_the_loopback_network_open_mpi_is_told_so() -> None:
     run = Run(job_of(V1, _REPLICAS), MPIJob(is_on_loopback=True))
-    assert run.env("j-launcher")["OMPI_MCA_btl_tcp_if_include"] == "lo"
     for pod in run.pods:
+        assert run.env(pod)["OMPI_MCA_btl_tcp_if_include"] == "lo"
+        assert run.env(pod)["OMPI_MCA_pml"] == "ob1"
         assert run.pod(pod)["metadata"]["annotations"] == {"network.beamhall/chosen-ports": "loopback"}
+
+
+def test_on_the_loopback_network_what_a_user_chose_of_open_mpi_stays_where_it_can() -> None:
+    chosen = [{"name": "OMPI_MCA_pml", "value": "ucx"}, {"name": "OMPI_MCA_btl_tcp_if_include", "value": "eth0"}]
+    framework = MPIJob(is_on_loopback=True)
+    env = Run(job_of(framework, _REPLICAS, template=_template(env=chosen)), framework).env("j-launcher")
+    assert env["OMPI_MCA_pml"] == "ucx"
+    assert env["OMPI_MCA_btl_tcp_if_include"] == "lo"
+    assert env["OMPI_MCA_mpi_yield_when_idle"] == "1"
 
 
 def test_on_the_loopback_network_xgboost_listens_there() -> None:

@@ -222,7 +222,8 @@ def test_what_tells_peers_addresses_of_interfaces_listens_there(policy: Any, nam
     marked = [name for name, template in templates.items() if (template.get("metadata") or {}).get("annotations")]
     assert marked == names
     if "mpi" in policy:
-        assert _env(_container(built, "launcher"))["OMPI_MCA_btl_tcp_if_include"] == "lo"
+        for name in names:
+            assert _env(_container(built, name))["OMPI_MCA_btl_tcp_if_include"] == "lo"
 
 
 def test_initializers() -> None:

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from beamhall.kernel.objects import Object
+from beamhall.kernel.objects import Object, ReadOnlyObject
 
 DIRECTORY = "/etc/mpi"
 HOSTFILE = f"{DIRECTORY}/hostfile"
@@ -28,19 +28,32 @@ OPEN_MPI: Mapping[str, str] = {
 }
 """The variables of Open MPI: up to version 4, and from version 5, whose launcher is PRRTE."""
 
-OPEN_MPI_ON_LOOPBACK: Mapping[str, str] = {
+_ON_LOOPBACK: Mapping[str, str] = {
     "OMPI_MCA_oob_tcp_if_include": "lo",
     "PRTE_MCA_prte_if_include": "lo",
     "OMPI_MCA_btl_tcp_if_include": "lo",
     "OMPI_MCA_btl_tcp_port_min_v4": "0",  # else it counts from 1024 in each Pod, and peers meet the wrong one
 }
-"""What Open MPI is told besides where Pods have addresses on the loopback network: it tells peers the addresses of
-interfaces, so there all of it goes over 127.0.0.1."""
+_CHOICES_ON_LOOPBACK: Mapping[str, str] = {
+    "OMPI_MCA_pml": "ob1",  # which it comes to anyway, when it has looked for other networks for 0.2 s in each process
+    "OMPI_MCA_mpi_yield_when_idle": "1",  # ranks of other Pods want the processors, which each believes to be its own
+    "HWLOC_PLUGINS_BLACKLIST": "hwloc_gl.so",  # which tries 60 times to connect to displays, in each daemon
+}
 
 _VOLUME = "mpi-job-config"
 _MODES = {**SCRIPT_MODES, "hostfile": 0o444, "discover_hosts.sh": 0o555}
 _IDLE = ("sleep", "365d")
 _SERVER = "sshd"
+
+
+def open_mpi_on_loopback(container: ReadOnlyObject) -> dict[str, str]:
+    """Give what Open MPI is told besides where Pods have addresses on the loopback network.
+
+    It tells peers the addresses of interfaces, so there all of it goes over 127.0.0.1. What the container's own
+    variables choose otherwise, and can, stays so.
+    """
+    written = {variable.get("name") for variable in container.get("env") or ()}
+    return {**_ON_LOOPBACK, **{name: value for name, value in _CHOICES_ON_LOOPBACK.items() if name not in written}}
 
 
 def config_map(name: str, labels: Object, hostfile: Iterable[str], discovered: Iterable[str]) -> Object:

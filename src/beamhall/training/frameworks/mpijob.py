@@ -57,12 +57,14 @@ class MPIJob(Framework):
         return f"{job.name}-launcher" if type_ == LAUNCHER else super().child_name(job, type_, index)
 
     def environment(self, job: TrainingJob, type_: str, index: int, container: str) -> Sequence[Object]:
-        """Tell the launcher's ``mpirun`` of the hosts and how to reach them."""
+        """Tell the launcher's ``mpirun`` of the hosts and how to reach them, and all how the network is."""
+        containers: Sequence[Object] = job.replicas[type_].template["spec"]["containers"]
+        written = next((c for c in containers if (c.get("name") or "") == container), {})
+        loopback = _variables(mpifiles.open_mpi_on_loopback(written) if self.is_on_loopback else {})
         if type_ != LAUNCHER:
-            return ()
-        loopback = mpifiles.OPEN_MPI_ON_LOOPBACK if self.is_on_loopback else {}
+            return loopback
         gpus = [] if _asks_for_gpus(job, LAUNCHER) else _without_gpus()
-        return [*self.launcher_variables(job), *_variables(loopback), *gpus]
+        return [*self.launcher_variables(job), *loopback, *gpus]
 
     def launcher_variables(self, job: TrainingJob) -> Sequence[Object]:
         """Give the variables that ``mpirun`` reads, for Open MPI 4 and 5 and for Intel MPI."""

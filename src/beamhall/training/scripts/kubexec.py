@@ -5,92 +5,128 @@ A host is the Pod of that name; where a file ``selector`` lies beside this one, 
 has it as its host name. This waits until the Pod runs, streams the command's output, and ends with its exit code. When
 it is ended itself, the connection ends, and with it the command.
 
+``mpirun`` waits for one of these for each worker, so what takes long to import (``http.client``, ``json``, ``typing``,
+``pathlib``) is not, or only where it is needed.
+
 Source: Kubernetes' "v4.channel.k8s.io" (client-go ``tools/remotecommand``); RFC 6455.
 """
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
+import binascii
+import io
 import os
+import socket
 import ssl
-import struct
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
-from urllib.parse import quote
+from collections.abc import Iterable, Mapping, Sequence
 
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 OPTIONS_WITH_VALUE = ("-l", "-o", "-p", "-i", "-F")
-SELECTOR = Path(__file__).with_name("selector")
+SELECTOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "selector")
 PATIENCE_S = 600.0
 PERMISSION_PATIENCE_S = 30.0
 STDOUT, STDERR, ERROR = 1, 2, 3
+SUCCESS = b'"status":"Success"'
+PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-def read_account(name: str) -> str:
-    """Give one of the files that every Pod has of its service account."""
-    return (ACCOUNT / name).read_text().strip()
+class Answer:
+    """The answer to a request, whose head is read: its status code, and what follows in ``stream``."""
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        self.sock = sock
+        self.stream: io.BufferedReader = sock.makefile("rb")
+        self.line = self.stream.readline().decode().strip()
+        self.code = int((self.line.split(" ")[1:2] or ["0"])[0])
+        self._length = 0 if self.line.startswith("HTTP/1.1") else -1  # the end of the connection is that of the answer
+        while True:
+            key, _, value = self.stream.readline().decode().strip().partition(":")
+            if not key:
+                break
+            if key.lower() == "content-length":
+                self._length = int(value)
+
+    def read(self) -> str:
+        """Read all of it, and end the connection."""
+        content = self.stream.read(self._length)
+        self.sock.close()
+        return content.decode()
 
 
-def connect() -> http.client.HTTPSConnection:
-    """Connect to the API."""
+class Pod:
+    """What is to be known of a Pod: its name, its first container, its phase, and whether its containers run."""
+
+    def __init__(self, name: str, container: str, phase: str, states: Iterable[Mapping[str, object]]) -> None:
+        self.name, self.container, self.phase = name, container, phase
+        seen = list(states)
+        self.is_running = bool(seen) and all("running" in state for state in seen)
+
+
+def read_file(path: str) -> str:
+    """Give the text of a file."""
+    with open(path, encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def quote(text: str) -> str:
+    """Write a text as part of a URL."""
+    return "".join(chr(byte) if byte in PLAIN else f"%{byte:02X}" for byte in text.encode())
+
+
+def ask(path: str, version: str, lines: Mapping[str, str]) -> Answer:
+    """Send a request to the API, and read the head of the answer."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     port = int(os.environ.get("KUBERNETES_SERVICE_PORT", "443"))
-    context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
-    return http.client.HTTPSConnection(host, port, timeout=60, context=context)
+    context = ssl.create_default_context(cafile=f"{ACCOUNT}/ca.crt")
+    sock = context.wrap_socket(socket.create_connection((host, port), timeout=60), server_hostname=host)
+    token = read_file(f"{ACCOUNT}/token")
+    head = {"Host": f"[{host}]" if ":" in host else host, "Authorization": f"Bearer {token}", **lines}
+    text = "".join(f"{key}: {value}\r\n" for key, value in head.items())
+    sock.sendall(f"GET {path} HTTP/{version}\r\n{text}\r\n".encode())
+    return Answer(sock)
 
 
-def headers() -> dict[str, str]:
-    """Give the headers of every request."""
-    return {"Authorization": "Bearer " + read_account("token")}
+def find(pods_path: str, host: str) -> tuple[int, str, Pod | None]:
+    """Look for the Pod of a host: by its name, or among those selected by its host name.
 
+    Gives the status code of the answer, what is wrong, and the Pod if it is there.
+    """
+    import json
 
-def get(path: str) -> tuple[int, Any]:
-    """Get an object from the API; give the status of the answer, and the object or the error."""
-    connection = connect()
-    try:
-        connection.request("GET", path, headers=headers())
-        response = connection.getresponse()
-        answer = json.loads(response.read().decode() or "{}")
-        return response.status, answer if response.status == 200 else answer.get("message") or response.reason
-    finally:
-        connection.close()
-
-
-def find(pods_path: str, host: str) -> tuple[int, Any]:
-    """Look for the Pod of a host, as ``get`` does: by its name, or among those selected by its host name."""
-    if not SELECTOR.exists():
-        return get(f"{pods_path}/{host}")
-    status, found = get(f"{pods_path}?labelSelector={quote(SELECTOR.read_text().strip(), safe='')}")
-    if status != 200:
-        return status, found
-    pods = [pod for pod in found["items"] if pod["spec"].get("hostname") == host]
+    selector = read_file(SELECTOR) if os.path.exists(SELECTOR) else ""
+    path = f"{pods_path}?labelSelector={quote(selector)}" if selector else f"{pods_path}/{host}"
+    answer = ask(path, "1.0", {"Accept": "application/json"})  # no server answers a 1.0 in chunks
+    found = json.loads(answer.read() or "{}")
+    if answer.code != 200:
+        return answer.code, str(found.get("message") or answer.line), None
+    pods = [pod for pod in found["items"] if pod["spec"].get("hostname") == host] if selector else [found]
     # One that is going, or has ended, may have a successor of the same host name.
-    left = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    left = [pod for pod in pods if not selector or "deletionTimestamp" not in pod["metadata"]]
     left.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
-    return (200, left[-1]) if left else (404, "is not there")
+    if not left:
+        return 404, "is not there", None
+    status = left[-1].get("status", {})
+    states = [container.get("state", {}) for container in status.get("containerStatuses") or ()]
+    container = str(left[-1]["spec"]["containers"][0]["name"])
+    return 200, "", Pod(str(left[-1]["metadata"]["name"]), container, str(status.get("phase")), states)
 
 
-def wait_until_running(pods_path: str, host: str) -> tuple[str, str]:
-    """Wait until the containers of a host's Pod run; give the names of the Pod and of the first container."""
+def wait_until_running(pods_path: str, host: str) -> Pod:
+    """Wait until the containers of a host's Pod run."""
     deadline = time.monotonic() + PATIENCE_S
-    delay = 0.05
+    delay = 0.02
     said = "does not run"
     while time.monotonic() < deadline:
-        code, pod = find(pods_path, host)
-        if code == 200:
-            status = pod.get("status", {})
-            if status.get("phase") in ("Succeeded", "Failed"):
-                sys.exit(f"kubexec: Pod {host} has ended already: {status['phase']}")
-            states = [container.get("state", {}) for container in status.get("containerStatuses") or ()]
-            if states and all("running" in state for state in states):
-                return str(pod["metadata"]["name"]), str(pod["spec"]["containers"][0]["name"])
+        code, problem, pod = find(pods_path, host)
+        if pod is not None:
+            if pod.phase in ("Succeeded", "Failed"):
+                sys.exit(f"kubexec: Pod {host} has ended already: {pod.phase}")
+            if pod.is_running:
+                return pod
         elif code != 404:
-            sys.exit(f"kubexec: Pod {host}: {pod}")
+            sys.exit(f"kubexec: Pod {host}: {problem}")
         else:
             said = "is not there"
         time.sleep(delay)
@@ -98,57 +134,40 @@ def wait_until_running(pods_path: str, host: str) -> tuple[str, str]:
     sys.exit(f"kubexec: Pod {host} {said} after {PATIENCE_S:.0f} s")
 
 
-def start_when_permitted(pod_path: str, name: str, container: str, command: str) -> tuple[ssl.SSLSocket, BinaryIO]:
-    """Begin the command, as ``start`` does; permission for a Pod that is new may come a moment after it runs."""
+def start_when_permitted(pods_path: str, pod: Pod, command: str) -> Answer:
+    """Begin the command; permission for a Pod that is new may come a moment after it runs."""
     deadline = time.monotonic() + PERMISSION_PATIENCE_S
     while True:
-        code, opened = start(pod_path, container, command)
-        if not isinstance(opened, str):
-            return opened
-        if code != 403 or time.monotonic() > deadline:
-            sys.exit(f"kubexec: Pod {name}: {opened}")
+        answer = start(f"{pods_path}/{pod.name}", pod.container, command)
+        if answer.code == 101:
+            return answer
+        said = answer.read()[:500] or answer.line
+        if answer.code != 403 or time.monotonic() > deadline:
+            sys.exit(f"kubexec: Pod {pod.name}: {said}")
         time.sleep(0.2)
 
 
-def start(pod_path: str, container: str, command: str) -> tuple[int, str | tuple[ssl.SSLSocket, BinaryIO]]:
-    """Begin the command; give the answer's status, and the socket with what to read from it by, or what is wrong."""
-    words = ["/bin/sh", "-c", command]
-    query = "&".join("command=" + quote(word, safe="") for word in words)
-    path = f"{pod_path}/exec?container={container}&stdout=1&stderr=1&{query}"
-    # By hand: http.client closes its side when it sees that protocols are switched.
-    connection = connect()
-    connection.connect()
-    sock: Any = connection.sock
-    lines = {
-        "Host": connection.host,
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
-        "Sec-WebSocket-Protocol": "v4.channel.k8s.io",
-        **headers(),
-    }
-    head = "".join(f"{key}: {value}\r\n" for key, value in lines.items())
-    sock.sendall(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
-    stream = sock.makefile("rb")
-    answer = stream.readline().decode().strip()
-    length = 0
-    while True:
-        key, _, value = stream.readline().decode().strip().partition(":")
-        if not key:
-            break
-        if key.lower() == "content-length":
-            length = int(value)
-    code = int((answer.split(" ")[1:2] or ["0"])[0])
-    if code != 101:
-        said = stream.read(length).decode()[:500] or answer
-        connection.close()
-        return code, said
-    sock.settimeout(None)
-    return code, (sock, stream)
+def start(pod_path: str, container: str, command: str) -> Answer:
+    """Ask for the command to be begun in a container (empty: the only one); it has if the answer is 101."""
+    words = "".join("&command=" + quote(word) for word in ("/bin/sh", "-c", command))
+    chosen = f"&container={container}" if container else ""
+    answer = ask(
+        f"{pod_path}/exec?stdout=1&stderr=1{chosen}{words}",
+        "1.1",
+        {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": binascii.b2a_base64(os.urandom(16)).decode().strip(),
+            "Sec-WebSocket-Protocol": "v4.channel.k8s.io",
+        },
+    )
+    if answer.code == 101:
+        answer.sock.settimeout(None)
+    return answer
 
 
-def read_exactly(stream: BinaryIO, size: int) -> bytes:
+def read_exactly(stream: io.BufferedReader, size: int) -> bytes:
     """Read so many bytes."""
     data = stream.read(size)
     if len(data) < size:
@@ -156,14 +175,12 @@ def read_exactly(stream: BinaryIO, size: int) -> bytes:
     return data
 
 
-def read_frame(stream: BinaryIO) -> tuple[bool, int, bytes]:
+def read_frame(stream: io.BufferedReader) -> tuple[bool, int, bytes]:
     """Read a frame; give whether it ends its message, its opcode and its data."""
     first, second = read_exactly(stream, 2)
     size = second & 0x7F
-    if size == 126:
-        size = struct.unpack(">H", read_exactly(stream, 2))[0]
-    elif size == 127:
-        size = struct.unpack(">Q", read_exactly(stream, 8))[0]
+    if size >= 126:
+        size = int.from_bytes(read_exactly(stream, 2 if size == 126 else 8), "big")
     return bool(first & 0x80), first & 0x0F, read_exactly(stream, size)
 
 
@@ -174,28 +191,33 @@ def send_frame(sock: ssl.SSLSocket, opcode: int, data: bytes) -> None:
     sock.sendall(bytes((0x80 | opcode, 0x80 | len(data))) + mask + masked)
 
 
-def follow(sock: ssl.SSLSocket, stream: BinaryIO) -> int:
+def follow(started: Answer) -> int:
     """Copy the command's output until it ends; give its exit code."""
     message = b""
     while True:
-        is_last, opcode, data = read_frame(stream)
+        is_last, opcode, data = read_frame(started.stream)
         if opcode == 8:
             return 1
         if opcode == 9:
-            send_frame(sock, 10, data)
+            send_frame(started.sock, 10, data)
         elif opcode in (0, 1, 2):
             message += data
             if is_last and message:
                 channel, content, message = message[0], message[1:], b""
                 if channel == ERROR:
-                    return exit_code(json.loads(content.decode()))
+                    return exit_code(content)
                 target = sys.stdout if channel == STDOUT else sys.stderr
                 target.buffer.write(content)
                 target.flush()
 
 
-def exit_code(status: Mapping[str, Any]) -> int:
+def exit_code(content: bytes) -> int:
     """Read the exit code of the Status that ends a command."""
+    if SUCCESS in content:
+        return 0
+    import json
+
+    status = json.loads(content.decode())
     if status.get("status") == "Success":
         return 0
     for cause in (status.get("details") or {}).get("causes") or ():
@@ -205,16 +227,22 @@ def exit_code(status: Mapping[str, Any]) -> int:
     return 1
 
 
-def main(arguments: Sequence[str]) -> NoReturn:
+def main(arguments: Sequence[str]) -> None:
     """Run ``[options] HOST COMMAND…`` as rsh does: the words of the command become one line for the Pod's shell."""
     while arguments and arguments[0].startswith("-"):
         arguments = arguments[2 if arguments[0] in OPTIONS_WITH_VALUE else 1 :]
     if len(arguments) < 2:
         sys.exit("usage: kubexec [options] HOST COMMAND...")
     host = arguments[0].split("@")[-1].split(".")[0]
-    pods_path = f"/api/v1/namespaces/{read_account('namespace')}/pods"
-    name, container = wait_until_running(pods_path, host)
-    sys.exit(follow(*start_when_permitted(f"{pods_path}/{name}", name, container, " ".join(arguments[1:]))))
+    command = " ".join(arguments[1:])
+    pods_path = f"/api/v1/namespaces/{read_file(ACCOUNT + '/namespace')}/pods"
+    if not os.path.exists(SELECTOR):  # mostly the Pod runs already, and has one container
+        answer = start(f"{pods_path}/{host}", "", command)
+        if answer.code == 101:
+            sys.exit(follow(answer))
+        answer.sock.close()
+    pod = wait_until_running(pods_path, host)
+    sys.exit(follow(start_when_permitted(pods_path, pod, command)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/bin/sh
 # What mpirun calls to start its daemon on another host: kubexec.sh [options] HOST COMMAND...
-here=$(dirname "$0")
+case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 if command -v python3 >/dev/null 2>&1; then
-  exec python3 "$here/kubexec.py" "$@"
+  exec python3 -I -S "$here/kubexec.py" "$@" # with nothing but the standard library, which is quick to start
 fi
 if command -v kubectl >/dev/null 2>&1; then
   while [ "${1#-}" != "$1" ]; do shift; done

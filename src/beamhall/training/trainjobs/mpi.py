@@ -58,20 +58,22 @@ def apply_mpi(training: Training) -> None:
         job_of(node).update(parallelism=count, completions=count)
         if (container := container_of(node, NODE)) is not None:
             mpifiles.idle_unless_told(container)
-        _give_files(training, node)
+        _prepare(training, node)
     if launcher is not None:
         job_of(launcher).update(parallelism=1, completions=1)
-        _give_files(training, launcher)
+        _prepare(training, launcher)
         _tell_launcher(training, launcher)
 
 
-def _give_files(training: Training, job: Object) -> None:
-    """Mount the files: daemons in nodes look for them too."""
+def _prepare(training: Training, job: Object) -> None:
+    """Mount the files, since daemons in nodes look for them too, and tell all how the network is."""
     items = [{"key": key, "path": key, "mode": mode} for key, mode in _MODES.items()]
     add_volumes(pod_of(job), [{"name": _VOLUME, "configMap": {"name": hostfile_name(training.name), "items": items}}])
     for name in (NODE, LAUNCHER):
         if (container := container_of(job, name)) is not None:
             add_mounts(container, [{"name": _VOLUME, "mountPath": mpifiles.DIRECTORY}])
+            loopback = mpifiles.open_mpi_on_loopback(container) if training.is_on_loopback else {}
+            set_variables(container, [value(*item) for item in loopback.items()])
     if training.is_on_loopback:
         choose_ports_on_loopback(pod_template_of(job))
 
@@ -86,7 +88,6 @@ def _tell_launcher(training: Training, launcher: Object) -> None:
         "PRTE_MCA_prte_keep_fqdn_hostnames": "true",
         _SLOTS: _slots(training),
         "OMPI_MCA_plm_rsh_args": "-o ConnectionAttempts=10",
-        **(mpifiles.OPEN_MPI_ON_LOOPBACK if training.is_on_loopback else {}),
     }
     for name in (NODE, LAUNCHER):
         if (container := container_of(launcher, name)) is not None:
