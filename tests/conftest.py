@@ -13,6 +13,7 @@ from tests.postgresql import Server, is_installed, running_server
 from tests.service import ServiceProcess
 
 pytest.register_assert_rewrite("tests.pipelines")  # before any test imports it
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each service, command and container would compile all it imports
 
 
 @pytest.hookimpl(optionalhook=True)
