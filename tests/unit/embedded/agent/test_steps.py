@@ -62,27 +62,31 @@ async def test_a_step_whose_packages_cannot_be_had_fails_as_with_pip(agent, clus
     assert "at requirement 'absent': there are no versions" in await log_of(agent, pod)
 
 
+def with_pip(directory):
+    """Make a step that runs a pip of its own."""
+    (directory / "own").mkdir()
+    program = directory / "own" / "pip"
+    program.write_text('#!/bin/sh\necho "own pip $*"\n')
+    program.chmod(0o755)
+    pod = step("one", "echo", "ran", script="pip install tiny" + GO_ON)
+    pod["spec"]["containers"][0]["env"] = [{"name": "PATH", "value": f"{program.parent}:/usr/bin:/bin"}]
+    return pod
+
+
 async def test_it_can_be_turned_off(cluster, catalog, settings, tmp_path):
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "pip").write_text('#!/bin/sh\necho "own pip $*"\n')
-    (own / "pip").chmod(0o755)
     async with running(cluster, catalog, tmp_path, replace(settings, step_environments=False)) as agent:
-        pod = step("one", "echo", "ran", script="pip install tiny" + GO_ON)
-        pod["spec"]["containers"][0]["env"] = [{"name": "PATH", "value": f"{own}:/usr/bin:/bin"}]
-        await cluster.create(POD, pod)
+        await cluster.create(POD, with_pip(tmp_path))
         pod = await cluster.phase("one", "Succeeded", "Failed")
         assert await log_of(agent, pod) == "own pip install tiny\nran\n"
     assert catalog.asked == []
 
 
-async def test_who_is_confined_gets_nothing_from_the_service(cluster, catalog, settings, tmp_path):
-    async with running(cluster, catalog, tmp_path, settings) as agent:
-        pod = step("one", "echo", "ran", script="pip install tiny" + GO_ON)
-        pod["spec"]["containers"][0]["securityContext"] = {"allowPrivilegeEscalation": False}
-        await cluster.create(POD, pod)
-        await cluster.phase("one", "Succeeded", "Failed")
-        assert agent is not None
+async def test_who_is_confined_gets_nothing_from_the_service(agent, cluster, catalog, tmp_path):
+    pod = with_pip(tmp_path)
+    pod["spec"]["containers"][0]["securityContext"] = {"allowPrivilegeEscalation": False}
+    await cluster.create(POD, pod)
+    pod = await cluster.phase("one", "Succeeded", "Failed")
+    assert await log_of(agent, pod) == "own pip install tiny\nran\n"
     assert catalog.asked == []
 
 
