@@ -220,7 +220,7 @@ def test_the_remote_shell_waits_for_pods_and_brings_output_and_exit_codes(servic
     worker = replica("mpi", "worker", "sh", "-c", "exec sleep 1000", cpu="100m")
     inside = worker["template"]["spec"]
     inside["containers"].append({**inside["containers"][0], "name": "beside"})  # which of them, it must find out
-    inside["initContainers"] = [{**inside["containers"][0], "name": "late", "command": ["sleep", "1"]}]
+    inside["initContainers"] = [{**inside["containers"][0], "name": "late", "command": ["sleep", "2"]}]
     job = Job(service, "MPIJob", {"mpiReplicaSpecs": {"Launcher": launcher, "Worker": worker}})
     job.succeed()
     assert sorted(job.log("launcher").split("\n")) == ["", "30000", "code 7", "err", "fine", "out"]
