@@ -108,8 +108,8 @@ class Plan:
 
     Attributes:
         actions: Writes and events. They are carried out in order; an error stops the rest and plans again. Neighbours
-            of one sort (Creates of one kind, Patches of one kind and subresource, Deletes of one kind, Binds) on
-            different objects may go out together.
+            of one sort (Creates of Pods, Creates of other kinds, Patches of one kind and subresource, Deletes of one
+            kind, Binds) on different objects may go out together.
         again_after_s: Plan this key again after so many seconds even if nothing changes; None: only on change.
         why: One line for the object's story, for people: why these actions.
     """

@@ -13,6 +13,7 @@ from typing import Any
 
 from beamhall.client.protocol import Client
 from beamhall.kernel.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from beamhall.kernel.kinds import POD, Kind
 from beamhall.kernel.objects import (
     Key,
     Object,
@@ -250,7 +251,7 @@ def _steps(actions: Sequence[Action]) -> Iterator[Sequence[Write]]:
         if isinstance(action, Emit):
             continue
         key = key_of(action.kind, action.object) if isinstance(action, Create) else action.key
-        own_sort = (type(action), key.kind, action.subresource if isinstance(action, Patch) else "")
+        own_sort = _sort_of(action, key.kind)
         if step and (own_sort != sort or key in keys):
             yield step
             step, keys = [], set()
@@ -259,6 +260,13 @@ def _steps(actions: Sequence[Action]) -> Iterator[Sequence[Write]]:
         sort = own_sort
     if step:
         yield step
+
+
+def _sort_of(action: Write, kind: Kind) -> tuple[object, ...]:
+    """Give what neighbours have in common that go out together; Pods come when all is there that they may want."""
+    if isinstance(action, Create):
+        return (Create, kind == POD)
+    return (type(action), kind, action.subresource if isinstance(action, Patch) else "")
 
 
 def changes_nothing(obj: ReadOnlyObject, patch: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from beamhall.client.reflector import Replaced
 from beamhall.kernel.errors import Conflict
-from beamhall.kernel.kinds import EVENT, POD, SERVICE
+from beamhall.kernel.kinds import CONFIG_MAP, EVENT, POD, SERVICE
 from beamhall.kernel.objects import Key, Object, key_of, owner_reference, uid_of
 from beamhall.kernel.plan import Action, Bind, Create, Delete, Emit, Patch, Plan, Require
 from beamhall.runtime.carry_out import Hand, NameTaken, Report, changes_nothing
@@ -191,6 +191,19 @@ async def test_creates_of_one_kind_go_together_and_others_in_order(scene: Scene)
     again = await scene.do(*(Create(POD, pod(name)) for name in names), Create(SERVICE, service))
     assert again.error is None
     assert [str(key) for key, _ in again.done] == ["Pod a/p1", "Service a/s"]
+
+
+async def test_what_pods_may_want_goes_together_and_before_them(scene: Scene) -> None:
+    scene.cluster.failures = [unavailable("before")]
+    named = {"metadata": {"name": "s", "namespace": "a"}}
+    wanted = (Create(SERVICE, named), Create(CONFIG_MAP, named), Create(POD, pod()))
+    report = await scene.do(*wanted)
+    assert report.error is not None
+    assert [str(key) for key, _ in report.done] == ["ConfigMap a/s"]
+    assert scene.cluster.all(POD) == []
+    again = await scene.do(*wanted)
+    assert again.error is None
+    assert [str(key) for key, _ in again.done] == ["Service a/s", "Pod a/x"]
 
 
 async def test_writes_of_one_sort_go_together_and_two_on_one_object_in_order(scene: Scene) -> None:

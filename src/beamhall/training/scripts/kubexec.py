@@ -227,6 +227,13 @@ def exit_code(content: bytes) -> int:
     return 1
 
 
+def end(code: int) -> None:
+    """End at once: nothing is left to be done, and ``mpirun`` waits for the interpreter to be taken apart."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run ``[options] HOST COMMAND…`` as rsh does: the words of the command become one line for the Pod's shell."""
     while arguments and arguments[0].startswith("-"):
@@ -239,10 +246,10 @@ def main(arguments: Sequence[str]) -> None:
     if not os.path.exists(SELECTOR):  # mostly the Pod runs already, and has one container
         answer = start(f"{pods_path}/{host}", "", command)
         if answer.code == 101:
-            sys.exit(follow(answer))
+            end(follow(answer))
         answer.sock.close()
     pod = wait_until_running(pods_path, host)
-    sys.exit(follow(start_when_permitted(pods_path, pod, command)))
+    end(follow(start_when_permitted(pods_path, pod, command)))
 
 
 if __name__ == "__main__":
