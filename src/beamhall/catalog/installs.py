@@ -36,6 +36,12 @@ class Install:
     index_urls: tuple[str, ...] = ()
     trusted_hosts: tuple[str, ...] = ()
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether all of it comes from the configured index, by name."""
+        is_named = not any(_ADDRESS.search(text) for text in self.requirements)
+        return is_named and not self.index_urls and not self.trusted_hosts
+
 
 def is_requirement(text: str) -> bool:
     """Tell whether a text names a package, by name or by address, and is no option, no file and no directory.

@@ -138,3 +138,6 @@ CHOSEN_PORTS_ANNOTATION = "network.beamhall/chosen-ports"
 
 BRIEF_ANNOTATION = "status.beamhall/brief"
 """Of a Pod: ``"true"`` has it reported when it has ended, if that is soon: nobody waits for it to be under way."""
+
+STEP_ROOT_ANNOTATION = "pipelines.beamhall.io/root"
+"""Of the Pod of a pipeline's step: where it leaves its results; below ``DIR/artifacts`` where they stay here."""

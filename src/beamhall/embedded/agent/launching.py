@@ -16,6 +16,7 @@ from beamhall.catalog.installs import Install
 from beamhall.client.protocol import Client
 from beamhall.embedded.agent.api_access import without_access
 from beamhall.embedded.agent.components import Component, recognise, with_interpreter
+from beamhall.embedded.agent.confining import confined_mounts
 from beamhall.embedded.agent.directory import PodDirectory
 from beamhall.embedded.agent.environment import (
     Data,
@@ -33,13 +34,14 @@ from beamhall.embedded.agent.images import Prepared
 from beamhall.embedded.agent.limits.limits import Limits
 from beamhall.embedded.agent.network import hostname_of
 from beamhall.embedded.agent.projections import decode_secret
-from beamhall.embedded.agent.sandbox import UNCONFINED, Confinement, ContainerSpec, Mount, WarmStart
+from beamhall.embedded.agent.sandbox import UNCONFINED, ContainerSpec, Mount, WarmStart
 from beamhall.embedded.agent.security import Service, security_of
 from beamhall.embedded.agent.settings import AgentSettings
 from beamhall.embedded.agent.volumes import Roots, mounts_of
 from beamhall.kernel.errors import NotFound
 from beamhall.kernel.kinds import CONFIG_MAP, SECRET
-from beamhall.kernel.objects import ReadOnlyObject, namespace_of
+from beamhall.kernel.names import STEP_ROOT_ANNOTATION
+from beamhall.kernel.objects import ReadOnlyObject, annotations_of, namespace_of
 
 _MESSAGE_PATH = "/dev/termination-log"
 _REFUSE = 'printf "%s\\n" "$0" >&2; exit 1'
@@ -136,7 +138,9 @@ def container_spec(
     confinement = security_of(pod, container, ground.service).confinement
     if confinement != UNCONFINED:
         private = (own.home, own.scratch(name), own.tmp(name))
-        mounts = [*_confined_mounts(ground, confinement, private), *mounts]
+        results = annotations_of(pod).get(STEP_ROOT_ANNOTATION, "")
+        seen = confined_mounts(own, prepared, confinement, private, results)
+        mounts = [*(seen if ground.service.has_mounts else ()), *mounts]
     place = Place(
         bin=str(prepared.bin),
         image_env=prepared.env,
@@ -170,28 +174,6 @@ def container_spec(
         cgroups=ground.limits.groups_of(pod, container, attempt),
         niceness=ground.limits.niceness_of(pod),
     )
-
-
-def _confined_mounts(ground: Ground, confinement: Confinement, private: Sequence[Path]) -> Sequence[Mount]:
-    """Give what a confined container needs mounted to have its scratch and its environment.
-
-    To another user the data directory is closed, since it holds what is the service's own. Such a container sees in its
-    place one that has nothing but the container's environment and its Pod's directory.
-    """
-    mounts = [Mount(source=path, target=str(path)) for path in private] if confinement.read_only_root else []
-    if confinement.identity is None:
-        return mounts
-    for path in private:
-        os.chown(path, confinement.identity.uid, confinement.identity.gid)
-    if not ground.service.has_mounts:
-        return mounts
-    data, prepared = ground.own.path.parent.parent, ground.prepared
-    ground.own.path.chmod(0o711)
-    used = [prepared.prefix, prepared.python.resolve(), *map(Path, prepared.image.path), Path(prepared.workdir or "/")]
-    shown = {data / path.relative_to(data).parts[0] for path in used if path != data and path.is_relative_to(data)}
-    mounts += [Mount(source=path, target=str(path), read_only=True) for path in sorted(shown) if path.exists()]
-    mounts.append(Mount(source=ground.own.path, target=str(ground.own.path)))
-    return [Mount(source=None, target=str(data), kind="tmpfs"), *mounts]
 
 
 def message_path(container: Mapping[str, Any], argv: Sequence[str], variables: Mapping[str, str]) -> str:

@@ -95,15 +95,18 @@ class Pulling:
     def _wanted(self, container: Mapping[str, Any]) -> tuple[Install, ...]:
         """Give what a container's command line installs, if that is ours to install.
 
-        It is done by the service, so only for who is the service: building a package runs what is in it.
+        It is done by the service, and building a package runs what is in it: for who is not the service, only packages
+        that the usual index has by name.
         """
         words = (*(container.get("command") or ()), *(container.get("args") or ()))
         try:
             confinement = security_of(self._pod(), container, self._tools.service).confinement
         except ConfigError:  # it will be said when it is to start
             return ()
-        is_ours = self._tools.settings.step_environments and confinement == UNCONFINED
-        return recognise([str(word) for word in words]).installs if is_ours else ()
+        if not self._tools.settings.step_environments:
+            return ()
+        installs = recognise([str(word) for word in words]).installs
+        return installs if confinement == UNCONFINED or all(each.is_usual for each in installs) else ()
 
     async def _make(self, name: str, reference: str, image: Any, installs: tuple[Install, ...]) -> None:
         recorder = self._tools.recorder

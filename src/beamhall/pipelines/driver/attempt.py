@@ -12,6 +12,7 @@ import msgspec
 
 from beamhall.kernel.errors import AlreadyExists, ApiError, NotFound
 from beamhall.kernel.kinds import PERSISTENT_VOLUME_CLAIM, POD
+from beamhall.kernel.names import STEP_ROOT_ANNOTATION
 from beamhall.kernel.objects import Object, labels_of, uid_of
 from beamhall.pipelines.driver.claims import ensure_workspace, make_claim
 from beamhall.pipelines.driver.ends import PodEnd, end_of, obstacle_of, waits_for
@@ -21,7 +22,7 @@ from beamhall.pipelines.driver.importing import imported
 from beamhall.pipelines.driver.logs import last_lines
 from beamhall.pipelines.driver.patience import patiently
 from beamhall.pipelines.driver.pods import Watched
-from beamhall.pipelines.driver.sweeping import ROOT_ANNOTATION, TTL_ANNOTATION
+from beamhall.pipelines.driver.sweeping import TTL_ANNOTATION
 from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.decisions import Start, State
 from beamhall.pipelines.engine.values import Outputs
@@ -132,7 +133,7 @@ class Attempt:
         for directory in step.directories:
             os.makedirs(directory, exist_ok=True)  # noqa: PTH103  takes microseconds
         with self._tools.pods.watching(self._facts.namespace, step.name) as watched:
-            pod["metadata"]["annotations"][ROOT_ANNOTATION] = step.root
+            pod["metadata"]["annotations"][STEP_ROOT_ANNOTATION] = step.root
             if ttl_s := self._facts.pipeline.config.failed_pods_ttl_s:
                 pod["metadata"]["annotations"][TTL_ANNOTATION] = str(ttl_s)
             pod, self._without = await self._tools.fitting.of(pod)

@@ -13,15 +13,13 @@ from beamhall.history.records import Run, Task, task_id
 from beamhall.kernel.clock import parse_time
 from beamhall.kernel.errors import ApiError
 from beamhall.kernel.kinds import POD
+from beamhall.kernel.names import STEP_ROOT_ANNOTATION
 from beamhall.kernel.objects import ReadOnlyObject, annotations_of, labels_of, name_of, namespace_of, uid_of
 from beamhall.pipelines.driver.janitor import Over
 from beamhall.pipelines.driver.pods import OF_RUNS
 from beamhall.pipelines.driver.tools import Tools
 from beamhall.pipelines.engine.decisions import State
 from beamhall.pipelines.steps.pods import ATTEMPT_LABEL, PATH_ANNOTATION, RUN_LABEL
-
-ROOT_ANNOTATION = "pipelines.beamhall.io/root"
-"""Where the files of a Pod's execution are."""
 
 TTL_ANNOTATION = "pipelines.beamhall.io/ttl-seconds"
 """How long a Pod stays if its step fails, where its pipeline says so."""
@@ -68,7 +66,7 @@ def _over(tools: Tools, pod: ReadOnlyObject) -> Over:
         most_s, said = tools.settings.failed_pods_kept_s, str(annotations_of(pod).get(TTL_ANNOTATION, ""))
         kept_s = min(most_s, int(said)) if said.isdecimal() and said.isascii() else most_s
         kept_s = max(0.0, kept_s - _age_s(tools.clock.now(), pod))
-    root = annotations_of(pod).get(ROOT_ANNOTATION, "")
+    root = annotations_of(pod).get(STEP_ROOT_ANNOTATION, "")
     return Over(namespace_of(pod), name_of(pod), uid_of(pod), root, kept_s)
 
 

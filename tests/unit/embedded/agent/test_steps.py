@@ -1,6 +1,7 @@
 """Steps of pipelines as Pods: what they install is installed for them, and what runs components is warm."""
 
 import json
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from beamhall.catalog.catalog import Catalog
 from beamhall.catalog.errors import EnvironmentFailed
 from beamhall.catalog.installs import Install
 from beamhall.kernel.kinds import POD
+from beamhall.kernel.names import STEP_ROOT_ANNOTATION
 from tests.unit.embedded.agent.conftest import FakeCatalog, pod_of, running
 from tests.unit.embedded.agent.test_agent import log_of, main_of
 from tests.unit.embedded.agent.test_components import ENSURE, GO_ON, PIP, PROGRAM
@@ -62,13 +64,13 @@ async def test_a_step_whose_packages_cannot_be_had_fails_as_with_pip(agent, clus
     assert "at requirement 'absent': there are no versions" in await log_of(agent, pod)
 
 
-def with_pip(directory):
+def with_pip(directory, script="pip install tiny"):
     """Make a step that runs a pip of its own."""
     (directory / "own").mkdir()
     program = directory / "own" / "pip"
     program.write_text('#!/bin/sh\necho "own pip $*"\n')
     program.chmod(0o755)
-    pod = step("one", "echo", "ran", script="pip install tiny" + GO_ON)
+    pod = step("one", "echo", "ran", script=script + GO_ON)
     pod["spec"]["containers"][0]["env"] = [{"name": "PATH", "value": f"{program.parent}:/usr/bin:/bin"}]
     return pod
 
@@ -81,13 +83,58 @@ async def test_it_can_be_turned_off(cluster, catalog, settings, tmp_path):
     assert catalog.asked == []
 
 
-async def test_who_is_confined_gets_nothing_from_the_service(agent, cluster, catalog, tmp_path):
-    pod = with_pip(tmp_path)
+@pytest.mark.parametrize(
+    ("script", "asked"),
+    [
+        ("pip install tiny", True),
+        ("pip install tiny @ https://host.invalid/tiny.zip", False),
+        ("pip install --index-url https://index.invalid tiny", False),
+    ],
+)
+async def test_for_who_is_confined_only_the_usual_packages_are_installed(
+    agent, cluster, catalog, tmp_path, script, asked
+):
+    pod = with_pip(tmp_path, script)
     pod["spec"]["containers"][0]["securityContext"] = {"allowPrivilegeEscalation": False}
     await cluster.create(POD, pod)
     pod = await cluster.phase("one", "Succeeded", "Failed")
-    assert await log_of(agent, pod) == "own pip install tiny\nran\n"
-    assert catalog.asked == []
+    assert await log_of(agent, pod) == ("" if asked else f"own {script}\n") + "ran\n"
+    assert bool(catalog.asked) is asked
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has users of its own")
+async def test_a_step_of_another_user_leaves_its_results_in_the_data_directory(cluster, catalog, settings, tmp_path):
+    results = tmp_path / "artifacts/p/run/one/0"
+    (results / "parameters").mkdir(parents=True)
+    (tmp_path / "token").write_text("secret")
+    script = f"id -u > {results}/parameters/who; cd {tmp_path}; cat artifacts/other; cat token; touch artifacts/x"
+    (tmp_path / "artifacts/other").write_text("of another step\n")
+    async with running(cluster, catalog, tmp_path, settings) as agent:
+        pod = step("one", script=script)
+        pod["metadata"]["annotations"] = {STEP_ROOT_ANNOTATION: str(results)}
+        pod["spec"]["containers"][0]["securityContext"] = {"runAsUser": 4321, "capabilities": {"drop": ["ALL"]}}
+        await cluster.create(POD, pod)
+        pod = await cluster.phase("one", "Succeeded", "Failed")
+        log = await log_of(agent, pod)
+    assert (results / "parameters/who").read_text() == "4321\n"
+    assert "of another step" in log
+    assert "secret" not in log
+    assert not (tmp_path / "artifacts/x").exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has users of its own")
+async def test_nothing_but_files_of_steps_is_given_to_another_user(cluster, catalog, settings, tmp_path):
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts/away").symlink_to(tmp_path)
+    async with running(cluster, catalog, tmp_path, settings):
+        for number, root in enumerate(("artifacts/away/stolen", "stolen", "artifacts/../stolen", "artifacts")):
+            pod = step(f"pod-{number}", script="true")
+            pod["metadata"]["annotations"] = {STEP_ROOT_ANNOTATION: f"{tmp_path}/{root}"}
+            pod["spec"]["containers"][0]["securityContext"] = {"runAsUser": 4321}
+            await cluster.create(POD, pod)
+            await cluster.phase(f"pod-{number}", "Succeeded", "Failed")
+    assert not (tmp_path / "stolen").exists()
+    assert (tmp_path / "artifacts").stat().st_uid == 0
 
 
 SOURCE = """
