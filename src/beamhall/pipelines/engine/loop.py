@@ -16,6 +16,7 @@ from beamhall.pipelines.engine.decisions import Forget, Kind, Note, State
 from beamhall.pipelines.engine.instance import Instance, Outcome, Run, Seat, outcome_of
 from beamhall.pipelines.engine.shape import TaskShape
 from beamhall.pipelines.engine.values import ArtifactRef, Inputs, Outputs
+from beamhall.pipelines.spec.ir import ParameterIterator
 from beamhall.pipelines.spec.sources import Json
 
 CANCELED = Outcome(State.CANCELED, error="the run was canceled before all of its iterations started")
@@ -128,7 +129,7 @@ class Loop:
     def _inputs_of(self, slot: int) -> Inputs:
         item = self._items[slot]
         if (over := self._task.task.parameter_iterator) is not None:
-            value = typed(self._task.component, over.item_input, item)
+            value = self._typed(over, item)
             return Inputs(
                 {**self._inputs.parameters, over.item_input: value}, self._inputs.artifacts, self._inputs.platform
             )
@@ -136,6 +137,14 @@ class Loop:
         assert over_artifacts is not None
         artifacts = {**self._inputs.artifacts, over_artifacts.item_input: (item,)}
         return Inputs(self._inputs.parameters, artifacts, self._inputs.platform)
+
+    def _typed(self, over: ParameterIterator, item: Json) -> Json:
+        try:
+            return typed(self._task.component, over.item_input, item)
+        except Unbound:
+            if over.items.input_parameter:
+                raise
+            return item  # of a list in the pipeline itself, for which the SDK declares the type of its first item
 
     def _outcome(self) -> Outcome:
         for state in (State.CANCELED, State.FAILED):

