@@ -1,5 +1,6 @@
 """What a cluster gives to steps: secrets, volumes, claims, fields of Pods, limits, time, a workspace."""
 
+import os
 from typing import Any, Optional
 
 import httpx2
@@ -233,3 +234,32 @@ def _(run: Ended) -> None:
     assert found["node_selector"] == {"kubernetes.io/os": "linux"}
     assert {"name": "WORD", "value": "set"} in found["env"]
     assert found["word"] == "set"
+
+
+@component
+def write(text: str, data: dsl.Output[dsl.Dataset]):
+    with open(data.path, "w") as file:
+        file.write(text)
+
+
+@component
+def who_reads(data: dsl.Input[dsl.Dataset]) -> dict:
+    import os
+
+    return {"user": os.getuid(), "text": open(data.path).read()}
+
+
+@dsl.pipeline(name="as-another-user")
+def as_another_user() -> dict:
+    written = write(text="by another")
+    kubernetes.set_security_context(written, run_as_user=1234, run_as_group=2345, run_as_non_root=True)
+    read = who_reads(data=written.outputs["data"])
+    kubernetes.set_security_context(read, run_as_user=4321)
+    return read.output
+
+
+@checks(as_another_user)
+def _(run: Ended) -> None:
+    """A service that is not root's runs all as itself."""
+    expected = 4321 if os.getuid() == 0 else os.getuid()
+    assert run.output() == {"user": expected, "text": "by another"}

@@ -264,3 +264,33 @@ def _(run: Ended) -> None:
     assert run.states("/for-loop-2", "/keep") == ["FAILED", "SKIPPED"]
     assert "/for-loop-2[2]/fails-at" in run.error
     assert "2 is not liked" in run.error
+
+
+@dsl.pipeline(name="grid-in-words")
+def grid_in_words(rates: List[float] = [1, 0.5], sizes: List[int] = [8, 16]) -> List[List[str]]:
+    with dsl.ParallelFor(rates) as rate:
+        with dsl.ParallelFor(sizes) as size:
+            told = tell(value=f"{rate}/{size}")
+    return dsl.Collected(told.output)
+
+
+@checks(grid_in_words)
+def _(run: Ended) -> None:
+    """Which the SDK compiles wrong; see ``spec.mending``."""
+    assert run.output() == [["'1/8'", "'1/16'"], ["'0.5/8'", "'0.5/16'"]]
+
+
+@dsl.pipeline(name="rows-in-a-handler")
+def rows_in_a_handler():
+    with dsl.ExitHandler(say(text="bye")):
+        with dsl.ParallelFor([{"label": "a", "size": "1"}, {"label": "b", "size": "2"}]) as row:
+            tell(value=row.label)
+        with dsl.ParallelFor([1, 0.5, "auto"]) as rate:
+            tell(value=f"{rate}")
+
+
+@checks(rows_in_a_handler)
+def _(run: Ended) -> None:
+    """Likewise; and items of several types, all of which the SDK declares as what the first is."""
+    assert run.all("/tell") == ["'a'", "'b'"]
+    assert run.all("/tell-2") == ["'1'", "'0.5'", "'auto'"]

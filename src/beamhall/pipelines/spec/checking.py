@@ -17,7 +17,8 @@ from beamhall.kernel.errors import Cause
 from beamhall.pipelines.spec.executors import Executor
 from beamhall.pipelines.spec.fields import Findings
 from beamhall.pipelines.spec.ir import Component, Dag, ParameterSpec, Pipeline
-from beamhall.pipelines.spec.reading import BadSpecification, read_pipeline
+from beamhall.pipelines.spec.mending import mended
+from beamhall.pipelines.spec.reading import BadSpecification, parts_of, read_pipeline
 from beamhall.pipelines.spec.sources import Json
 from beamhall.pipelines.spec.types import TypeMismatch, conform, literal_problem, normal
 from beamhall.pipelines.spec.wiring import Surroundings, check_outputs, check_task
@@ -37,9 +38,14 @@ def checked_pipeline(documents: Json) -> Pipeline:
     """
     pipeline = read_pipeline(documents)
     found = problems(pipeline)
-    if found:
-        raise BadSpecification(found)
-    return pipeline
+    if not found:
+        return pipeline
+    if any(one.field.endswith(".componentInputParameter") for one in found):
+        spec, platform = parts_of(documents)
+        pipeline = read_pipeline({"pipeline_spec": mended(spec), "platform_spec": platform})
+        if not problems(pipeline):
+            return pipeline
+    raise BadSpecification(found)
 
 
 def problems(pipeline: Pipeline) -> Sequence[Cause]:
