@@ -252,6 +252,10 @@ def test_on_the_loopback_network_open_mpi_is_told_so() -> None:
     for pod in run.pods:
         assert run.env(pod)["OMPI_MCA_btl_tcp_if_include"] == "lo"
         assert run.env(pod)["OMPI_MCA_pml"] == "ob1"
+        spec = run.pod(pod)["spec"]
+        [session] = [volume["name"] for volume in spec["volumes"] if "emptyDir" in volume]
+        paths = [mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == session]
+        assert paths == [run.env(pod)["OMPI_MCA_orte_tmpdir_base"]]
         assert run.pod(pod)["metadata"]["annotations"] == {"network.beamhall/chosen-ports": "loopback"}
 
 

@@ -224,6 +224,8 @@ def test_what_tells_peers_addresses_of_interfaces_listens_there(policy: Any, nam
     if "mpi" in policy:
         for name in names:
             assert _env(_container(built, name))["OMPI_MCA_btl_tcp_if_include"] == "lo"
+            assert "mpi-session" in [volume["name"] for volume in _pod(built, name)["volumes"]]
+            assert "mpi-session" in [mount["name"] for mount in _container(built, name)["volumeMounts"]]
 
 
 def test_initializers() -> None:

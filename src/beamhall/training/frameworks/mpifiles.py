@@ -8,6 +8,7 @@ TrainJobs by ``trainjobs.mpi``.
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from beamhall.kernel.objects import Object, ReadOnlyObject
 
@@ -28,6 +29,12 @@ OPEN_MPI: Mapping[str, str] = {
 }
 """The variables of Open MPI: up to version 4, and from version 5, whose launcher is PRRTE."""
 
+_SESSION = "/etc/mpi-session"  # beside DIRECTORY: for that, the agent makes room where making a directory costs nothing
+SESSION_VOLUME: Mapping[str, Any] = {"name": "mpi-session", "emptyDir": {"medium": "Memory"}}
+SESSION_MOUNT: Mapping[str, Any] = {"name": "mpi-session", "mountPath": _SESSION}
+"""Where Open MPI's processes keep what they share. They make and remove many small files there, the last of them when
+all is done and only that is waited for: on a disk that takes longer than many a program."""
+
 _ON_LOOPBACK: Mapping[str, str] = {
     "OMPI_MCA_oob_tcp_if_include": "lo",
     "PRTE_MCA_prte_if_include": "lo",
@@ -37,7 +44,10 @@ _ON_LOOPBACK: Mapping[str, str] = {
 _CHOICES_ON_LOOPBACK: Mapping[str, str] = {
     "OMPI_MCA_pml": "ob1",  # which it comes to anyway, when it has looked for other networks for 0.2 s in each process
     "OMPI_MCA_mpi_yield_when_idle": "1",  # ranks of other Pods want the processors, which each believes to be its own
-    "HWLOC_PLUGINS_BLACKLIST": "hwloc_gl.so",  # which tries 60 times to connect to displays, in each daemon
+    # Of the first, each daemon tries 60 times to connect to displays; none of them tells what is needed here.
+    "HWLOC_PLUGINS_BLACKLIST": "hwloc_gl.so,hwloc_opencl.so,hwloc_xml_libxml.so",
+    "OMPI_MCA_orte_tmpdir_base": _SESSION,
+    "PRTE_MCA_prte_tmpdir_base": _SESSION,
 }
 
 _VOLUME = "mpi-job-config"
@@ -108,6 +118,13 @@ def mount_files(spec: Object, config: str) -> None:
     for container in spec["containers"]:
         mounts = container.get("volumeMounts") or ()
         container["volumeMounts"] = [*mounts, {"name": _VOLUME, "mountPath": DIRECTORY}]
+
+
+def keep_session_in_memory(spec: Object) -> None:
+    """Give all containers of a Pod's spec a place in memory for their processes' session, in place."""
+    spec["volumes"] = [*(spec.get("volumes") or ()), dict(SESSION_VOLUME)]
+    for container in spec["containers"]:
+        container["volumeMounts"] = [*(container.get("volumeMounts") or ()), dict(SESSION_MOUNT)]
 
 
 def idle_unless_told(container: Object) -> None:

@@ -75,6 +75,7 @@ class MPIJob(Framework):
         mpifiles.mount_files(pod["spec"], f"{job.name}-config")
         if self.is_on_loopback:
             choose_ports_on_loopback(pod)
+            mpifiles.keep_session_in_memory(pod["spec"])
         if type_ == LAUNCHER:
             pod["spec"]["serviceAccountName"] = self.account(job)
             return

@@ -69,13 +69,16 @@ def _prepare(training: Training, job: Object) -> None:
     """Mount the files, since daemons in nodes look for them too, and tell all how the network is."""
     items = [{"key": key, "path": key, "mode": mode} for key, mode in _MODES.items()]
     add_volumes(pod_of(job), [{"name": _VOLUME, "configMap": {"name": hostfile_name(training.name), "items": items}}])
-    for name in (NODE, LAUNCHER):
-        if (container := container_of(job, name)) is not None:
-            add_mounts(container, [{"name": _VOLUME, "mountPath": mpifiles.DIRECTORY}])
-            loopback = mpifiles.open_mpi_on_loopback(container) if training.is_on_loopback else {}
-            set_variables(container, [value(*item) for item in loopback.items()])
-    if training.is_on_loopback:
-        choose_ports_on_loopback(pod_template_of(job))
+    containers = [container for name in (NODE, LAUNCHER) if (container := container_of(job, name)) is not None]
+    for container in containers:
+        add_mounts(container, [{"name": _VOLUME, "mountPath": mpifiles.DIRECTORY}])
+    if not training.is_on_loopback:
+        return
+    choose_ports_on_loopback(pod_template_of(job))
+    add_volumes(pod_of(job), [mpifiles.SESSION_VOLUME])
+    for container in containers:
+        add_mounts(container, [mpifiles.SESSION_MOUNT])
+        set_variables(container, [value(*item) for item in mpifiles.open_mpi_on_loopback(container).items()])
 
 
 def _tell_launcher(training: Training, launcher: Object) -> None:
