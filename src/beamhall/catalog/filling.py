@@ -18,7 +18,7 @@ from beamhall.catalog.entries import Environment
 from beamhall.catalog.errors import EnvironmentFailed
 from beamhall.catalog.installer import Outcome, explain, progress_of, run_uv, uv_environment
 from beamhall.catalog.installs import Install, uv_index_arguments
-from beamhall.catalog.kfp_sdk import bridge_old_name, stand_in
+from beamhall.catalog.kfp_sdk import bridge_local_paths, bridge_old_name, stand_in
 from beamhall.catalog.pip_settings import has_local_wheel, uv_arguments
 
 _REQUIREMENTS = "requirements.txt"
@@ -88,6 +88,7 @@ class Filling:
             is_last = i == len(self.environment.installs) - 1
             await self._add(install, pins.with_name(f"{pins.name}-{i}.txt"), is_last=is_last)
         await asyncio.to_thread(bridge_old_name, self.prefix)
+        await asyncio.to_thread(bridge_local_paths, self.prefix)
 
     async def _add(self, install: Install, file: Path, *, is_last: bool) -> None:
         """Carry out one install; where the SDK that it names cannot be had any more, with a newer one."""

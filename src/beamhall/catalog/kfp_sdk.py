@@ -2,7 +2,7 @@
 
 Each step installs the SDK that its pipeline was compiled with, to have the program that runs components. Any later SDK
 has one that reads the same; but some releases were withdrawn, and old ones need packages that no longer build. Before
-2.0 the program was called ``kfp.components.executor_main``.
+2.0 the program was called ``kfp.components.executor_main``. Before 2.5 it knew no artifacts in local directories.
 """
 
 import re
@@ -27,6 +27,24 @@ def stand_in(install: Install) -> Install | None:
     """Give the install with a newer SDK in the place of the one that it names; None: it names none."""
     texts = tuple(_STAND_IN if _PINNED.fullmatch(normalised(text)) else text for text in install.requirements)
     return None if texts == install.requirements else replace(install, requirements=texts)
+
+
+_PATH = re.compile(r"(    def _get_path\(self\)[^\n]*:\n(?:        [^\n]*\n)+?)        return None\n")
+
+
+def bridge_local_paths(prefix: Path) -> None:
+    """Have the SDK of an environment, if it is an old one, take an artifact's URI without a scheme for its path.
+
+    As later ones do. The file is replaced, not changed: it may be the same one as in uv's cache.
+    """
+    for package in _packages(prefix):
+        for file in package.rglob("types/artifact_types.py"):
+            text = file.read_text(encoding="utf-8")
+            changed = _PATH.sub(r"\1        return self.uri\n", text)
+            if changed != text:
+                draft = file.with_suffix(".draft")
+                draft.write_text(changed, encoding="utf-8")
+                draft.replace(file)
 
 
 def bridge_old_name(prefix: Path) -> None:

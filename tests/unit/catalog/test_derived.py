@@ -120,6 +120,39 @@ async def test_a_newer_sdk_stands_in_for_one_that_cannot_be_had(preparation: Pre
             await preparation.make(derived(BASE, [Install((wanted,), is_alone=True)]), say)
 
 
+OF_2_4 = """from typing import Optional
+
+class Artifact:
+    def __init__(self, uri):
+        self.uri = uri
+
+    def _get_path(self) -> Optional[str]:
+        if self.uri.startswith('gs://'):
+            return '/gcs/' + self.uri[len('gs://'):]
+        return None
+
+    def _set_path(self, path):
+        return None
+"""
+
+
+async def test_old_sdks_know_artifacts_in_local_directories(preparation: Preparation, wheels: Wheels) -> None:
+    modules = {
+        f"kfp/{where}/types/artifact_types.py": "from typing import Optional\n" + OF_2_4 for where in ("dsl", "x")
+    }
+    wheels("kfp", "2.4.0", modules={**SDK, **modules})
+    prefix = await preparation.make(derived(BASE, [Install(("kfp==2.4.0",), is_alone=True)]), say)
+    program = """
+from kfp.dsl.types.artifact_types import Artifact
+from kfp.x.types import artifact_types
+for each in (Artifact, artifact_types.Artifact):
+    print(each("/local/a")._get_path(), each("gs://b/a")._get_path(), each("")._set_path(""))
+"""
+    command = [str(prefix / "bin" / "python"), "-c", program]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert told == ["/local/a /gcs/b/a None"] * 2
+
+
 async def test_a_newer_sdk_stands_in_for_one_whose_packages_no_longer_build(
     preparation: Preparation, wheels: Wheels, tmp_path: Path
 ) -> None:
