@@ -1,5 +1,6 @@
 """Jobs of every framework really train, each in one set of Pods, by the real kubectl."""
 
+import contextlib
 import json
 import os
 import re
@@ -100,9 +101,10 @@ class Job:
         marker = f"BEAMHALL_SANDBOX={uid}.".encode()
         killed = 0
         for pid in self._service.processes():
-            if marker in Path(f"/proc/{pid}/environ").read_bytes():
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
+            with contextlib.suppress(OSError):  # it may end meanwhile, by itself or with the others
+                if marker in Path(f"/proc/{pid}/environ").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
         assert killed, f"{pod} has no processes"
 
 
