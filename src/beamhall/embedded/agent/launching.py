@@ -173,6 +173,7 @@ def container_spec(
         tty=bool(container.get("tty")),
         cgroups=ground.limits.groups_of(pod, container, attempt),
         niceness=ground.limits.niceness_of(pod),
+        tenant=namespace_of(pod),
     )
 
 

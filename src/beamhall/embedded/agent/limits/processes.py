@@ -38,9 +38,14 @@ class Processes:
             waiting += below
         return found
 
-    def cpu_s(self, shim: int) -> float:
-        """Give the processor time of a container in seconds, of its processes that have ended too."""
-        ticks = self.reaped_ticks.get(shim, 0)
+    def cpu_s(self, shim: int, before: int = 0) -> float:
+        """Give the processor time of a container in seconds, of its processes that have ended too.
+
+        Args:
+            shim: The process that keeps it.
+            before: What the containers that this process kept before have used, in ticks.
+        """
+        ticks = max(0, self.reaped_ticks.get(shim, 0) - before)
         for pid in self.below(shim):
             ticks += self.own_ticks[pid] + self.reaped_ticks[pid]
         return ticks / _TICKS

@@ -34,7 +34,7 @@ def read_usage(sandbox: Sandbox, processes: Callable[[], Processes]) -> Reading:
     cpu_s = cgroup_cpu_s(sandbox.cgroups)
     memory = cgroup_memory_bytes(sandbox.cgroups)
     if cpu_s is None:
-        cpu_s = processes().cpu_s(sandbox.shim_pid)
+        cpu_s = processes().cpu_s(sandbox.shim_pid, sandbox.cpu_ticks_before)
     if memory is None:
         memory = memory_bytes(processes().below(sandbox.shim_pid))
     return Reading(cpu_s, memory)

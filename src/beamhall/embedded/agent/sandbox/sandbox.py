@@ -16,6 +16,7 @@ from typing import Any
 from beamhall.embedded.agent.sandbox.child import cgroups, linux, record
 from beamhall.embedded.agent.sandbox.specification import Exit
 from beamhall.embedded.agent.sandbox.strays import kill_strays
+from beamhall.embedded.agent.sandbox.zygotes import Answers
 from beamhall.kernel.clock import parse_time
 
 _SHIM_LATE_S = 10.0
@@ -40,8 +41,11 @@ class Sandbox:
         warm: Whether it was forked from a process with modules imported.
     """
 
-    def __init__(self, directory: Path, shim: dict[str, Any], started: dict[str, Any] | None) -> None:
+    def __init__(
+        self, directory: Path, shim: dict[str, Any], started: dict[str, Any] | None, answers: Answers | None = None
+    ) -> None:
         self.directory = directory
+        self._answers = answers
         self.exit: Exit | None = None
         self.warm = bool(shim.get("warm"))
         self._shim = shim
@@ -65,6 +69,11 @@ class Sandbox:
     def shim_pid(self) -> int:
         """The process that keeps it."""
         return int(self._shim.get("pid", 0))
+
+    @property
+    def cpu_ticks_before(self) -> int:
+        """What that process had counted as its children's processor time, in ticks, before this container."""
+        return int((self._started or {}).get("cpu_ticks_before") or 0)
 
     @property
     def pid(self) -> int | None:
@@ -96,13 +105,20 @@ class Sandbox:
         return str((self._started or {}).get("unlimited") or "")
 
     def watch(self) -> None:
-        """Begin to wait for the shim's end. Call it in the event loop."""
+        """Begin to wait for the end. Call it in the event loop.
+
+        The shim of a container that this service started says when that has ended, and may keep another one then. One
+        that was found again ends itself.
+        """
+        self._loop = asyncio.get_running_loop()
+        if self._answers is not None:
+            self._loop.add_reader(self._answers, self._on_end)
+            return
         fd = _open_shim(self._shim)
         if fd < 0:
             self._gone.set()
             return
         self._pidfd = fd
-        self._loop = asyncio.get_running_loop()
         self._loop.add_reader(fd, self._on_end)
 
     def _on_end(self) -> None:
@@ -111,7 +127,13 @@ class Sandbox:
 
     def detach(self) -> None:
         """Stop watching; the container goes on."""
-        if self._pidfd >= 0 and self._loop is not None:
+        if self._loop is None:
+            return
+        if self._answers is not None:
+            self._loop.remove_reader(self._answers)
+            self._answers.close()
+            self._answers = None
+        if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
@@ -155,9 +177,15 @@ class Sandbox:
                     await self._gone.wait()
             except TimeoutError:
                 # The shim hangs, or is stopped. Without it, the processes are found by their marks.
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                self._kill_shim()
         return await self.wait()
+
+    def _kill_shim(self) -> None:
+        fd = _open_shim(self._shim)
+        if fd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+            os.close(fd)
 
     def _order(self, text: str) -> None:
         # Opening a fifo that nobody reads fails at once; a few bytes always fit.

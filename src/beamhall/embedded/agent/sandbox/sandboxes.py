@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import structlog
 
@@ -27,7 +27,7 @@ from beamhall.embedded.agent.sandbox.specification import (
     order_of,
 )
 from beamhall.embedded.agent.sandbox.warmth import warm_order
-from beamhall.embedded.agent.sandbox.zygotes import WarmPool, Zygote, ZygoteFailed, inherited
+from beamhall.embedded.agent.sandbox.zygotes import Answered, WarmPool, Zygote, ZygoteFailed, inherited
 
 _log = structlog.get_logger(__name__)
 _START_LIMIT_S = 30.0
@@ -93,12 +93,13 @@ class Sandboxes:
             StartFailed: The program could not be started. Unless its stage is ``service``, the directory holds a record
                 of it; in any case, ``adopt`` tells.
         """
-        answer = await self._ask(spec)
-        if answer.get("already"):
-            raise AlreadyStarted(f"{spec.directory} was started before")
-        if "stage" in answer:
+        answer, answers = await self._ask(spec)
+        if "shim" not in answer:
+            answers.close()
+            if answer.get("already"):
+                raise AlreadyStarted(f"{spec.directory} was started before")
             raise StartFailed(str(answer["stage"]), str(answer["message"]))
-        sandbox = self._watch(Sandbox(spec.directory, answer["shim"], answer))
+        sandbox = self._watch(Sandbox(spec.directory, answer["shim"], answer, answers))
         if sandbox.unlimited:
             _log.warning("container_without_cgroups", directory=str(spec.directory), why=sandbox.unlimited)
         return sandbox
@@ -113,12 +114,12 @@ class Sandboxes:
         """
         return await self._warm.ready(warm, env)
 
-    async def _ask(self, spec: ContainerSpec) -> dict[str, Any]:
+    async def _ask(self, spec: ContainerSpec) -> Answered:
         order = order_of(spec, self.capabilities)
         program = warm_order(spec)
         if spec.warm and program:
             try:
-                answer = await self._warm.request(spec.warm, spec.env, {**order, "warm": program})
+                answer = await self._warm.request(spec.warm, spec.env, {**order, "warm": program}, spec.tenant)
             except ZygoteFailed as error:
                 _log.warning("warm start failed", python=str(spec.warm.python), reason=str(error))
                 answer = None
@@ -127,7 +128,7 @@ class Sandboxes:
         for _ in range(2):  # once more with a new parent process, where the old one was killed
             try:
                 await self._plain.ready()
-                answer = await self._plain.request(order)
+                answer = await self._plain.request(order, spec.tenant)
             except ZygoteFailed as error:
                 _log.warning("zygote lost", reason=str(error))
                 continue

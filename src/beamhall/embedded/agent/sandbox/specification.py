@@ -137,6 +137,7 @@ class ContainerSpec:
         tty: Whether it runs in a terminal.
         cgroups: The control groups that it is to be in.
         niceness: How far its programs stand back behind others, 0 to 19.
+        tenant: Whose it is: processes that know what it was told are used for this tenant's only. Empty: for no other.
     """
 
     directory: Path
@@ -160,6 +161,7 @@ class ContainerSpec:
     tty: bool = False
     cgroups: Sequence[Cgroup] = ()
     niceness: int = 0
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,9 @@ class Answers:
         self._channel.close()
 
 
+Answered = tuple[dict[str, Any], Answers]
+
+
 class Zygote:
     """One parent process of containers. Use from one event loop.
 
@@ -166,24 +169,32 @@ class Zygote:
             return f"it ended while it imported {self._modules}"
         return str(json.loads(data)["problem"])
 
-    async def request(self, order: Mapping[str, Any]) -> dict[str, Any] | None:
+    async def request(self, order: Mapping[str, Any], tenant: str = "") -> Answered | None:
         """Have something started.
 
+        Args:
+            order: What.
+            tenant: Whose it is: its shim may be used for this tenant's next one. Empty: it is not used again.
+
         Returns:
-            The shim's answer; None if it died without one.
+            The shim's answer, and where it will answer next; None if it died without one.
 
         Raises:
             ZygoteFailed: The zygote is gone; nothing was started.
         """
         async with self._orders:
-            with contextlib.closing(await self.submit(order)) as answers:
+            with contextlib.ExitStack() as undone:
+                answers = undone.enter_context(contextlib.closing(await self.submit(order, tenant=tenant)))
                 answer = await answers.next()
-        if answer is None and self._process is not None:  # it may be dying; then the next ``ready`` must see that
+                if answer is not None:
+                    undone.pop_all()
+                    return answer, answers
+        if self._process is not None:  # it may be dying; then the next ``ready`` must see that
             await asyncio.to_thread(_dies, self._process)
-        return answer
+        return None
 
-    async def submit(self, order: Mapping[str, Any], fds: Sequence[int] = ()) -> "Answers":
-        """Hand an order over, with descriptors that it needs.
+    async def submit(self, order: Mapping[str, Any], fds: Sequence[int] = (), tenant: str = "") -> Answers:
+        """Hand an order over, with descriptors that it needs; ``tenant`` as for ``request``.
 
         Raises:
             ZygoteFailed: The zygote is gone; nothing was started.
@@ -195,19 +206,19 @@ class Zygote:
         with contextlib.ExitStack() as undone:
             undone.callback(ours.close)
             with theirs:
-                await self._hand_over(theirs)
+                await self._hand_over(theirs, tenant)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer will be missing
                 sent = socket.send_fds(ours, [data[:4]], fds) if fds else 0
                 await asyncio.get_running_loop().sock_sendall(ours, data[sent:])
             undone.pop_all()
         return Answers(ours)
 
-    async def _hand_over(self, end: socket.socket) -> None:
+    async def _hand_over(self, end: socket.socket, tenant: str) -> None:
         while True:
             try:
                 if self._channel is None:
                     raise ZygoteFailed("it does not run")
-                socket.send_fds(self._channel, [b"!"], [end.fileno()])
+                socket.send_fds(self._channel, [b"!" + tenant.encode()], [end.fileno()])
             except BlockingIOError:
                 await asyncio.sleep(0.001)  # its queue of requests is full; it takes one every millisecond
             except OSError as error:
@@ -275,14 +286,16 @@ class WarmPool:
             place.users -= 1
         return place.problem
 
-    async def request(self, warm: WarmStart, env: Mapping[str, str], order: Mapping[str, Any]) -> dict[str, Any] | None:
+    async def request(
+        self, warm: WarmStart, env: Mapping[str, str], order: Mapping[str, Any], tenant: str = ""
+    ) -> Answered | None:
         """Have something started. As ``Zygote.request``, and None where this environment cannot start warm."""
         place = await self._place(warm, env)
         if await self._ready(place, warm):
             return None
         place.users += 1
         try:
-            return await place.zygote.request(order)
+            return await place.zygote.request(order, tenant)
         finally:
             place.users -= 1
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from beamhall.embedded.agent.sandbox import Sandbox, Sandboxes, WarmStart
-from beamhall.embedded.agent.sandbox.child import linux
+from beamhall.embedded.agent.sandbox import Sandboxes, WarmStart
 from beamhall.embedded.agent.sandbox.zygotes import WarmPool, Zygote, ZygoteFailed
 from tests.unit.embedded.agent.sandbox.conftest import PYTHON, alive, text_of, until
 
@@ -122,37 +121,6 @@ async def test_a_killed_warm_interpreter_is_replaced_and_its_programs_go_on(modu
     for sandbox in (first, second):
         assert alive(sandbox.pid or 0)
         await sandbox.kill(0)
-
-
-async def test_the_next_shim_is_there_ahead_and_nothing_hangs_on_it(modules, sandboxes, spec, tmp_path):
-    warm = WarmStart(modules, ("fine",), {})
-    given = spec("python", "-c", "import fine", env={"PATH": str(modules.parent)}, warm=warm)
-
-    async def started(number: int) -> Sandbox:
-        again = dataclasses.replace(given, directory=tmp_path / str(number), id=f"{given.id}{number}")
-        sandbox: Sandbox = await sandboxes.launch(again)
-        assert (await sandbox.wait()).code == 0
-        assert sandbox.warm
-        return sandbox
-
-    async def ahead() -> int:
-        await until(lambda: len(waiting()) == 1)
-        return waiting()[0]
-
-    def waiting() -> list[int]:
-        return [pid for pid in linux.children(place.zygote.pid) if pid not in used]
-
-    used = {(await started(0)).shim_pid}
-    [place] = sandboxes._warm._places.values()
-    expected = await ahead()
-    used.add((await started(1)).shim_pid)
-    assert expected in used
-    os.kill(killed := await ahead(), signal.SIGKILL)
-    await until(lambda: not alive(killed))
-    used |= {killed, (await started(2)).shim_pid}
-    last = await ahead()
-    os.kill(place.zygote.pid, signal.SIGKILL)
-    await until(lambda: not alive(last))
 
 
 async def test_strays_of_a_warm_program_are_found_too(modules, sandboxes, spec, tmp_path):

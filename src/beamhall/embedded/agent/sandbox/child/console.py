@@ -82,6 +82,11 @@ class Console:
         for fd in {*self._theirs, *self.outputs.values(), self.input, self._keeper} - {-1}:
             os.close(fd)
 
+    def close(self) -> None:
+        """In the shim, at the end: close the input. Whoever reads the outputs closes them."""
+        for fd in {self.input, self._keeper} - {-1}:
+            os.close(fd)
+
     def hand_over(self) -> None:
         """In the shim, after the fork: close what is the container's."""
         for fd in set(self._theirs):

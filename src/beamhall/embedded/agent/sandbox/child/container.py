@@ -51,7 +51,8 @@ def prepare(
     Raises:
         StartError: Something that the specification asks for cannot be had here.
     """
-    os.setsid()
+    if os.getsid(0) != os.getpid():  # else it was forked ahead
+        os.setsid()
     try:
         enter(spec)
     except namespaces.MountError as error:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from beamhall.embedded.agent.sandbox.child import cgroups, container, linux, namespaces
-from beamhall.embedded.agent.sandbox.child.keeper import SWEEP_PAUSE_MS, Keeper, kill_children, say, tell
+from beamhall.embedded.agent.sandbox.child.keeper import SWEEP_PAUSE_MS, Birth, Keeper, kill_children, say, tell
 
 
 class Execution(Keeper):
@@ -49,7 +49,7 @@ class Execution(Keeper):
             tell(self._channel, {"stage": "gone", "message": "the container is not running", "code": 128})
             return False
         keeper = os.getpid()
-        if not self._fork():
+        if not self._keep(Birth()):
             self._become_command(keeper)
         for fd in self._fds:
             os.close(fd)

@@ -26,11 +26,11 @@ _ORDER_BYTES = 32 * 1024
 _FDS_LIMIT = 3
 
 
-def read_order(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+def read_order(channel: socket.socket) -> tuple[bytes, list[int]]:
     """Read what is to be started: four bytes of length, big-endian, and a JSON object; descriptors come with it.
 
     Returns:
-        None if the service died before it had said everything; then nothing is started.
+        The object's text; empty if the service died before it had said everything: then nothing is started.
     """
     data = b""
     fds: list[int] = []
@@ -38,22 +38,68 @@ def read_order(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]
         part, received = linux.receive(channel, _ORDER_BYTES, _FDS_LIMIT)
         fds += received
         if not part:
-            return None, fds
+            return b"", fds
         data += part
-    spec: dict[str, Any] = json.loads(data[4:])
-    return spec, fds
+    return data[4:], fds
 
 
-def tell(channel: socket.socket, answer: Mapping[str, object]) -> None:
-    """Answer the service for the last time; it may be gone."""
-    say(channel, answer)
+def pass_order(channel: socket.socket, order: bytes) -> None:
+    """Pass on what is to be started, as ``read_order`` reads it. Raises OSError."""
+    channel.sendall(struct.pack(">I", len(order)) + order)
+
+
+def tell(channel: socket.socket, answer: Mapping[str, object]) -> bool:
+    """Answer the service for the last time. False if it is gone, or no longer listens."""
+    is_heard = say(channel, answer)
     channel.close()
+    return is_heard
 
 
-def say(channel: socket.socket, answer: Mapping[str, object]) -> None:
-    """Answer the service, which may be gone, and may be told more."""
-    with contextlib.suppress(OSError):
+def say(channel: socket.socket, answer: Mapping[str, object]) -> bool:
+    """Answer the service, which may be told more. False if it is gone, or no longer listens."""
+    try:
         channel.sendall(json.dumps(answer).encode() + b"\n")
+    except OSError:
+        return False
+    return True
+
+
+class Birth:
+    """One fork, on both sides of it.
+
+    Attributes:
+        pid: The new process; 0 in it.
+        status: How the new process tells of its start; each side has its own end.
+        wake: In the old process: becomes readable when a child ends.
+    """
+
+    def __init__(self) -> None:
+        self.status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.wake, wakener = os.pipe()
+        os.set_blocking(self.wake, False)
+        os.set_blocking(wakener, False)
+        signal.signal(signal.SIGCHLD, _nothing)
+        signal.set_wakeup_fd(wakener, warn_on_full_buffer=False)
+        self.pid = os.fork()
+        if self.pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self.status.close()
+            self.status = theirs
+            os.close(self.wake)
+            os.close(wakener)
+        else:
+            theirs.close()
+            self._wakener = wakener
+
+    def close(self) -> None:
+        """In the old process, once the new one is reaped: let go of everything."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.status.close()
+        os.close(self.wake)
+        os.close(self._wakener)
 
 
 class Keeper:
@@ -63,6 +109,7 @@ class Keeper:
         self._spec = spec
         self._channel = channel
         self._poll = select.poll()
+        self._birth: Birth | None = None
         self._status: socket.socket | None = None
         self._wake = -1
         self._proxy: loopback.Proxy | None = None
@@ -71,28 +118,14 @@ class Keeper:
         self._has_children = True
         self._failure: dict[str, Any] | None = None
 
-    def _fork(self) -> bool:
-        """Fork. True in this process; False in the new one, which tells of its start through ``_status``."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._wake, wakener = os.pipe()
-        os.set_blocking(self._wake, False)
-        os.set_blocking(wakener, False)
-        signal.signal(signal.SIGCHLD, _nothing)
-        signal.set_wakeup_fd(wakener, warn_on_full_buffer=False)
-        self._main = os.fork()
-        if self._main == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            self._status = theirs
-            ours.close()
-            os.close(self._wake)
-            os.close(wakener)
+    def _keep(self, birth: Birth) -> bool:
+        """Be one side of a fork. True in the process that keeps; False in the one that is kept."""
+        self._birth = birth
+        self._main, self._status, self._wake = birth.pid, birth.status, birth.wake
+        if birth.pid == 0:
             return False
-        theirs.close()
-        self._status = ours
-        self._poll.register(self._wake, select.POLLIN)
-        self._poll.register(ours.fileno(), select.POLLIN)
+        self._poll.register(birth.wake, select.POLLIN)
+        self._poll.register(birth.status.fileno(), select.POLLIN)
         return True
 
     def _on_ready(self, fd: int) -> None:

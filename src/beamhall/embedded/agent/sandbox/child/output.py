@@ -38,6 +38,10 @@ class Log:
         self._lost_why = ""
         self._torn = False
 
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
     def stamp(self) -> bytes:
         """Give the time now as the log writes it."""
         second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)

@@ -23,18 +23,35 @@ from types import TracebackType
 from typing import Any
 
 from beamhall.embedded.agent.sandbox.child import cgroups, console, container, execution, linux, output, record, warm
-from beamhall.embedded.agent.sandbox.child.keeper import SWEEP_PAUSE_MS, Keeper, kill_children, read_order, tell
+from beamhall.embedded.agent.sandbox.child.ahead import Ahead
+from beamhall.embedded.agent.sandbox.child.keeper import (
+    SWEEP_PAUSE_MS,
+    Birth,
+    Keeper,
+    kill_children,
+    read_order,
+    say,
+    tell,
+)
 
 _SHUTDOWN_GRACE_S = 10.0
+_CALM_S = 0.008
 _COLD = b"cold"
 _UNLIMITED = b"unlimited "
 
 
 class Shim(Keeper):
-    """The state of one container, in the process that keeps it."""
+    """The state of one container, in the process that keeps it.
 
-    def __init__(self, spec: Mapping[str, Any], channel: socket.socket) -> None:
+    Args:
+        spec: What is to be started.
+        channel: Where the service listens until the container has ended.
+        cpu_ticks: What the containers that this process kept before have used.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], channel: socket.socket, cpu_ticks: int = 0) -> None:
         super().__init__(spec, channel)
+        self._cpu_ticks = cpu_ticks
         self._directory = str(spec["directory"])
         self._log: output.Log
         self._console: console.Console
@@ -68,8 +85,12 @@ class Shim(Keeper):
             tell(self._channel, {"stage": "service", "message": message})
         return False
 
-    def start(self) -> bool:
-        """Fork the container.
+    def start(self, order: bytes, ahead: Ahead | None) -> bool:
+        """Fork the container, or tell the one that was forked ahead what it is.
+
+        Args:
+            order: The text of the specification.
+            ahead: A container that was forked ahead.
 
         Returns:
             True in the shim; False in the container, which is ready for its program.
@@ -78,18 +99,21 @@ class Shim(Keeper):
         path = os.path.join(self._directory, record.LOG)
         self._log = output.Log(log, path, int(self._spec["log_max_bytes"]), int(self._spec["log_max_files"]))
         self._control = os.open(os.path.join(self._directory, record.CONTROL), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._console = console.Console(self._directory, stdin=self._spec["stdin"], tty=self._spec["tty"])
         signal.signal(signal.SIGTERM, self._on_term)
         self._cgroups.make()
-        shim_pid = os.getpid()
-        if not self._fork():
-            self._become_container(shim_pid)
-            for fd in (log, self._control):
-                os.close(fd)
-            self._console.forget()
-            self._channel.close()
-            return False
-        self._console.hand_over()
+        if ahead is not None and ahead.order(order):
+            self._console = ahead.console
+            self._keep(ahead.birth)
+        else:
+            self._console = console.Console(self._directory, stdin=self._spec["stdin"], tty=self._spec["tty"])
+            shim_pid = os.getpid()
+            if not self._keep(Birth()):
+                self._become_container(shim_pid)
+                for fd in (log, self._control):
+                    os.close(fd)
+                self._channel.close()
+                return False
+            self._console.hand_over()
         for name, fd in self._console.outputs.items():
             self._streams[fd] = output.Stream(name, fd, self._log, is_eager=self._spec["stdin"])
         for fd in (*self._streams, self._control, *({self._console.input} - {-1})):
@@ -114,6 +138,13 @@ class Shim(Keeper):
         except container.StartError as error:
             container.report(self._status, error)
             os._exit(127)
+        self._console.forget()
+
+    def take_place(self, ahead: Ahead) -> None:
+        """In a container that was forked ahead and knows now what it is: be ready for the program."""
+        self._console = ahead.console
+        self._keep(ahead.birth)
+        self._become_container(os.getppid())
 
     def program(self) -> Callable[[], None]:
         """In the container: say that its program starts now, as ``execve`` does by itself, and give what runs it."""
@@ -130,14 +161,32 @@ class Shim(Keeper):
             file.write(text)
         os._exit(70)
 
-    def serve(self) -> None:
-        """Keep the container until nothing of it is left, and write how it ended."""
+    def serve(self) -> bool:
+        """Keep the container until nothing of it is left, and write how it ended.
+
+        Returns:
+            Whether the service has heard of the end: then this process may keep another one. A service that does not
+            listen waits for the end of this process.
+        """
         while self._wait_status is None or self._has_children:
             for fd, _ in self._poll.poll(self._pause_ms()):
                 self._on_ready(fd)
             self._reap()
             self._enforce()
         self._finish()
+        self._let_go()
+        return tell(self._channel, self._failure or {"ended": True})
+
+    def _let_go(self) -> None:
+        """Close all that was the container's."""
+        assert self._birth is not None
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._birth.close()
+        self._console.close()
+        self._log.close()
+        os.close(self._control)
+        if self._proxy is not None:
+            os.close(self._proxy.fd)
 
     def _pause_ms(self) -> float | None:
         if self._wait_status is not None:
@@ -174,10 +223,11 @@ class Shim(Keeper):
             "ticks": linux.start_ticks(self._main),
             "started_at": self._started_at,
             "unlimited": self._cgroups.problem,
+            "cpu_ticks_before": self._cpu_ticks,
         }
         with contextlib.suppress(OSError):
             record.write_started(self._directory, started)
-        tell(self._channel, {**started, "shim": self._holder})
+        say(self._channel, {**started, "shim": self._holder})
 
     def _enforce(self) -> None:
         """Kill what must be dead by now."""
@@ -258,8 +308,6 @@ class Shim(Keeper):
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):  # else: the directory was removed under our feet
                 raise
-        if self._failure is not None:
-            tell(self._channel, self._failure)
 
 
 def begin() -> None:
@@ -269,29 +317,73 @@ def begin() -> None:
     linux.prctl(linux.PR_SET_NAME, b"beamhall-shim")
 
 
-def rehearse() -> None:
-    """Touch what every shim needs: memory that is shared with the process it was forked from is copied at first use."""
-    json.loads(json.dumps({"at": record.now(), "ticks": linux.start_ticks(os.getpid())}))
+def keep(zygote: socket.socket, first: int) -> Callable[[], None]:
+    """Be the shim of one container after the other, as the zygote has orders. After ``begin``.
 
-
-def run(channel: socket.socket) -> Callable[[], None]:
-    """Be the shim of one container, from the order to the exit record, and end the process. After ``begin``.
+    Args:
+        zygote: Brings the channels of orders, and is told when another is welcome.
+        first: The channel of the first order.
 
     Returns:
         Only in a container that starts warm: what runs its program.
     """
-    spec, fds = read_order(channel)
-    if spec is None:
+    program = run(socket.socket(fileno=first))
+    while program is None:
+        with contextlib.suppress(OSError):
+            zygote.send(b".")
+        ahead = None
+        if not select.select([zygote], (), (), _CALM_S)[0]:  # what comes at once is not kept waiting for a fork
+            ahead = Ahead()
+            if ahead.is_container:
+                zygote.close()
+                return contain(ahead)
+        data, fds = linux.receive(zygote, 1)
+        if not data:  # the zygote is gone, or has no use for this process
+            os._exit(0)
+        program = run(socket.socket(fileno=fds[0]), ahead)
+    zygote.close()
+    return program
+
+
+def run(channel: socket.socket, ahead: Ahead | None = None) -> Callable[[], None] | None:
+    """Be the shim of one container, from the order to the exit record. Ends the process if it can keep no other.
+
+    Args:
+        channel: Where the order comes from, and where it is answered.
+        ahead: A container that was forked ahead.
+
+    Returns:
+        In a container that starts warm: what runs its program.
+    """
+    order, fds = read_order(channel)
+    if not order:
         os._exit(0)
+    spec = json.loads(order)
     if "beside" in spec:
         execution.run(spec, channel, fds)
-    shim = Shim(spec, channel)
+    if ahead is not None and (spec["stdin"] or spec["tty"]):
+        ahead.forget()
+        ahead = None
+    used = linux.stat_fields("self")
+    shim = Shim(spec, channel, cpu_ticks=int(used[13]) + int(used[14]))
     hook = sys.excepthook
     sys.excepthook = shim.crash
-    if shim.claim():
-        if not shim.start():
-            sys.excepthook = hook
-            return shim.program()
-        shim.serve()
-    # At once: what the warm modules would do at their end is no business of this process.
-    os._exit(0)
+    if not shim.claim():
+        os._exit(0)
+    if not shim.start(order, ahead):
+        sys.excepthook = hook
+        return shim.program()
+    if not shim.serve():
+        os._exit(0)
+    sys.excepthook = hook
+    return None
+
+
+def contain(ahead: Ahead) -> Callable[[], None]:
+    """Be a container that was forked ahead, once it is told what it is. Returns what runs its program."""
+    shim = Shim(ahead.wait(), ahead.channel)
+    hook = sys.excepthook
+    sys.excepthook = shim.crash
+    shim.take_place(ahead)
+    sys.excepthook = hook
+    return shim.program()

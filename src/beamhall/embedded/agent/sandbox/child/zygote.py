@@ -2,8 +2,9 @@
 
 Usage: ``PYTHON zygote.py FD [MODULE...]``, or ``PYTHON zygote.py probe`` to print what works here. FD is a Unix socket
 to the service. Modules are imported first, and containers may then start in this interpreter with them (see ``warm``).
-The first message to the service says that it is ready, or why it cannot be. Each request is one byte with one socket,
-on which the shim is told what to start. It ends when the service does. Containers outlive it. Next: ``shim``.
+The first message to the service says that it is ready, or why it cannot be. Each request is one socket, on which the
+shim is told what to start, and a byte with the name of the tenant after it, for whom alone the shim may be used again;
+without a name it is not. It ends when the service does. Containers outlive it. Next: ``shim``.
 """
 
 # ruff: noqa: E402
@@ -41,6 +42,7 @@ if __name__ == "__main__":
 import gc
 import importlib
 import json
+import select
 import signal
 import socket
 import traceback
@@ -49,6 +51,8 @@ from collections.abc import Callable, Sequence
 from beamhall.embedded.agent.sandbox.child import linux, probe, shim, warm
 
 _TRACEBACK_BYTES = 4000
+_TENANT_BYTES = 300
+_IDLE_LIMIT = 4
 
 
 def _import(modules: Sequence[str]) -> str:
@@ -70,27 +74,77 @@ def _tell_problem(channel: socket.socket, kind: type[BaseException], error: Base
     channel.send(json.dumps({"problem": text[-_TRACEBACK_BYTES:]}).encode())
 
 
-def _hand_over(spare: socket.socket | None, fds: Sequence[int]) -> bool:
-    """Give an order to the shim that was forked ahead. False: there is none."""
-    if spare is None:
-        return False
-    try:
-        with spare:
-            socket.send_fds(spare, [b"!"], fds)
-    except OSError:  # it was killed
-        return False
-    return True
+class _Shims:
+    """The shims that were forked, and which of them can keep another container.
 
+    One that has kept a container knows what that was told, and its next container is forked from it: it keeps no
+    other tenant's.
+    """
 
-def _stand_by(zygote: socket.socket) -> socket.socket:
-    """In a shim that was forked ahead: wait for its order, and give where it comes from."""
-    shim.begin()
-    shim.rehearse()
-    with zygote:
-        data, fds = linux.receive(zygote, 1)
-    if not data:  # the zygote is gone
-        os._exit(0)
-    return socket.socket(fileno=fds[0])
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+        self._all: dict[int, tuple[socket.socket, bytes]] = {}
+        self._idle: list[int] = []
+
+    def wait(self) -> tuple[bytes, list[int]]:
+        """Give the next order: whose it is, and its channel. Ends the process when the service is gone."""
+        channel = self._channel.fileno()
+        while True:
+            ready = [fd for fd, _ in self._poll.poll()]
+            for fd in ready:
+                if fd != channel:  # first: one that is idle now can take the order
+                    self._hear(fd)
+            if channel in ready:
+                data, fds = linux.receive(self._channel, _TENANT_BYTES)
+                if not data:
+                    os._exit(0)
+                return data[1:], fds
+
+    def _hear(self, fd: int) -> None:
+        """Take in that a shim is idle, or gone."""
+        shim, _ = self._all[fd]
+        if not shim.recv(1):
+            self._drop(fd)
+            return
+        self._idle.append(fd)
+        if len(self._idle) > _IDLE_LIMIT:
+            self._drop(self._idle[0])
+
+    def _drop(self, fd: int) -> None:
+        """Let a shim go; it ends when it is idle."""
+        self._poll.unregister(fd)
+        self._all.pop(fd)[0].close()
+        if fd in self._idle:
+            self._idle.remove(fd)
+
+    def pass_on(self, tenant: bytes, fds: Sequence[int]) -> bool:
+        """Give an order to a shim that has kept a container of this tenant. False: there is none."""
+        for fd in [fd for fd in reversed(self._idle) if self._all[fd][1] == tenant]:
+            self._idle.remove(fd)
+            try:
+                socket.send_fds(self._all[fd][0], [b"!"], fds)
+            except OSError:  # it was killed
+                self._drop(fd)
+            else:
+                return True
+        return False
+
+    def fork(self, tenant: bytes) -> socket.socket | None:
+        """Fork a shim. Gives, in it only, its end of what connects it with the zygote."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            for fd in (self._channel, ours, *(shim for shim, _ in self._all.values())):
+                fd.close()
+            return theirs
+        theirs.close()
+        if tenant:
+            self._all[ours.fileno()] = ours, tenant
+            self._poll.register(ours, select.POLLIN)
+        else:
+            ours.close()
+        return None
 
 
 def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
@@ -116,26 +170,16 @@ def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
     warm.remember()
     gc.collect()
     gc.freeze()
-    spare: socket.socket | None = None
+    shims = _Shims(channel)
     while True:
-        data, fds = linux.receive(channel, 1)
-        if not data:
-            os._exit(0)
-        if not _hand_over(spare, fds) and os.fork() == 0:
-            channel.close()
-            shim.begin()
-            return shim.run(socket.socket(fileno=fds[0]))
+        tenant, fds = shims.wait()
+        if not tenant or not shims.pass_on(tenant, fds):
+            zygote = shims.fork(tenant)
+            if zygote is not None:
+                shim.begin()
+                return shim.keep(zygote, fds[0])
         for received in fds:
             os.close(received)
-        if not modules:
-            continue
-        # Many that start warm are short and come one after another: the next shim is there before it is asked for.
-        spare, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if os.fork() == 0:
-            channel.close()
-            spare.close()
-            return shim.run(_stand_by(theirs))
-        theirs.close()
 
 
 if __name__ == "__main__" and sys.argv[1] == "probe":
