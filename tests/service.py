@@ -78,11 +78,8 @@ class ServiceProcess:
         file.write_text(yaml.safe_dump(content))
 
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
-        """Run the real kubectl against it and give what it printed."""
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *args]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=90, check=False)
-        assert not check or done.returncode == 0, f"{' '.join(args)}: {done.stderr}\n{self.log.read_text()[-2000:]}"
-        return done.stdout + ("" if check else done.stderr)
+        """Run the real kubectl against it, as ``kubectl`` does."""
+        return kubectl(self.kubeconfig, *args, stdin=stdin, check=check, log=self.log)
 
     @contextlib.contextmanager
     def kubectl_running(self, *args: str) -> Iterator[tuple[IO[str], IO[str]]]:
@@ -108,6 +105,15 @@ class ServiceProcess:
                     if any(variable.startswith(markers) for variable in variables):
                         found.append(int(entry.name))
         return found
+
+
+def kubectl(kubeconfig: Path, *args: str, stdin: str | None = None, check: bool = True, log: Path | None = None) -> str:
+    """Run the real kubectl and give what it printed; without ``check`` errors too, which else fail the test."""
+    command = ["kubectl", "--kubeconfig", str(kubeconfig), *args]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=90, check=False)
+    said = log.read_text()[-2000:] if log is not None else ""
+    assert not check or done.returncode == 0, f"{' '.join(args)}: {done.stderr}\n{said}"
+    return done.stdout + ("" if check else done.stderr)
 
 
 def wait_for(what: str, probe: Callable[[], T], timeout_s: float = 30.0) -> T:

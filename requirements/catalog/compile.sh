@@ -4,7 +4,7 @@
 set -eu
 here=$(dirname "$0")
 there=$here/../../src/beamhall/catalog/shipped/requirements
-for name in huggingface jax jupyterlab kfp mpi scikit-learn tensorflow xgboost; do
+for name in huggingface jax jupyterlab kfp mpi paddle scikit-learn tensorflow xgboost; do
   uv pip compile "$here/$name.in" --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --upgrade --output-file "$there/$name.txt"
 done

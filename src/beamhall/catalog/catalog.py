@@ -170,6 +170,7 @@ class Catalog:
         path: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         workdir: str = "",
+        entrypoint: Sequence[str] = (),
     ) -> Added:
         """Add an image to DIR/images.yaml, or change its entry there. Comments in that file are not kept.
 
@@ -179,6 +180,7 @@ class Catalog:
             path: Directories with the image's own modules.
             env: Variables of the image.
             workdir: Its working directory.
+            entrypoint: What containers run that name no command, or are given as arguments to.
 
         Raises:
             Invalid: The pattern is no image name, the environment is unknown, or a directory does not exist.
@@ -192,6 +194,7 @@ class Catalog:
             env=dict(env or {}),
             path=tuple(str(_directory(p)) for p in path),
             workdir=workdir,
+            entrypoint=tuple(entrypoint),
             source=str(file),
         )
         try:

@@ -1,6 +1,7 @@
 """``beamhall images``: the catalog, from the command line."""
 
 import asyncio
+import shlex
 import sys
 from pathlib import Path
 
@@ -64,16 +65,26 @@ def prepare(images: tuple[str, ...], data: Path | None) -> None:
     "--path", "paths", multiple=True, type=click.Path(exists=True, file_okay=False, resolve_path=True),
     help="A directory with the image's code, put on PYTHONPATH.",
 )  # fmt: skip
+@click.option(
+    "--workdir", default="", type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="The directory that its containers start in, where they name none.",
+)  # fmt: skip
+@click.option("--entrypoint", default="", help="What its containers run that name no command, as one would type it.")
 @_DATA
-def add(image: str, environment: str, paths: tuple[str, ...], data: Path | None) -> None:
+def add(image: str, environment: str, paths: tuple[str, ...], workdir: str, entrypoint: str, data: Path | None) -> None:
     """Add IMAGE (a name, or a pattern with *) to your images.yaml. Pods that wait for it start by themselves.
 
     \b
-    Example:
+    Examples:
       beamhall images add gcr.io/your-project/your-image --environment tensorflow --path ~/your-code
+      beamhall images add lab/trainer --environment pytorch --workdir ~/trainer --entrypoint "python main.py"
     """
     catalog = _catalog(data)
-    added = catalog.add(image, environment=environment, path=paths)
+    try:
+        words = shlex.split(entrypoint)
+    except ValueError as error:
+        raise click.UsageError(f"--entrypoint {entrypoint!r}: {error}") from error
+    added = catalog.add(image, environment=environment, path=paths, workdir=workdir, entrypoint=words)
     if added.has_lost_comments:
         click.echo(f"the comments in {added.file} are not kept", err=True)
     click.echo(f"{image} is now the environment {environment}" + (f" with {':'.join(paths)}" if paths else ""))

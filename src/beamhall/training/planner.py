@@ -224,7 +224,7 @@ def _limit_reached(draft: Draft, survey: Survey) -> str:
 
 
 def _restart_failed(draft: Draft, survey: Survey) -> None:
-    """Count failed Pods that are to be made anew, and take them away; their names are free when they are gone."""
+    """Count failed Pods that are to be made anew, and take them away when their back-off is over: logs go with them."""
     failed = survey.of_state("restart")
     if not failed:
         return
@@ -236,7 +236,10 @@ def _restart_failed(draft: Draft, survey: Survey) -> None:
         record[slot.name] = count_restart(known.get(slot.name), slot.pod, draft.view.now)
         if record[slot.name] != known.get(slot.name):
             _emit_exit(draft, slot)
-        draft.delete(POD, slot.pod)
+        if (wait_s := record[slot.name].wait_s(draft.view.now)) > 0:
+            draft.again_after(wait_s)
+        else:
+            draft.delete(POD, slot.pod)
     if record != known:
         draft.annotate(ANNOTATION, write_restarts(record))
         type_ = failed[0].type

@@ -169,6 +169,16 @@ def test_implementations(implementation: str, line: str, variable: str) -> None:
     assert len([name for name in env if re.search("HYDRA.*EXEC|plm_rsh_agent", name)]) == 1
 
 
+def test_on_one_machine_its_open_mpi_stands_in_for_the_image_s_implementation() -> None:
+    run = Run(_v2(mpiImplementation="Intel"), MPIJobV2Beta1(is_on_loopback=True))
+    env = run.env("j-launcher")
+    assert env["OMPI_MCA_orte_default_hostfile"] == "/etc/mpi/openmpi-hostfile"
+    assert env["I_MPI_HYDRA_HOST_FILE"] == "/etc/mpi/hostfile"
+    assert _file(run, "openmpi-hostfile") == "j-worker-0.j.ns.svc slots=1\nj-worker-1.j.ns.svc slots=1\n"
+    (volume,) = (v for v in run.pod("j-launcher")["spec"]["volumes"] if "configMap" in v)
+    assert {item["key"] for item in volume["configMap"]["items"]} == set(run.world.list(CONFIG_MAP)[0]["data"])
+
+
 def test_the_launcher_as_worker() -> None:
     run = Run(_v2(runLauncherAsWorker=True), V2)
     assert _file(run, "hostfile").splitlines()[0] == "j-launcher.j.ns.svc slots=1"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from beamhall.kernel.kinds import POD, POD_GROUP, SERVICE, TF_JOB
-from beamhall.kernel.objects import Key
+from beamhall.kernel.objects import Key, uid_of
 from beamhall.kernel.plan import Create, Emit, Patch
 from tests.planning import START, World, deleted, made, said
 from tests.unit.training.jobs import Run, tf_job
@@ -161,11 +161,15 @@ def test_replacements_are_made_ever_later_as_by_a_kubelet() -> None:
     for _ in range(4):
         run.start("j-worker-1")
         run.end("j-worker-1", 137)
-        run.world.finish_deletions()
+        uid = uid_of(run.pod("j-worker-1"))
         waits.append(run.planner.plan(run.job, run.world).again_after_s)
-        run.settle()
-        run.wait(waits[-1] or 0)
-        assert "j-worker-1" in run.pods
+        if waits[-1]:
+            run.wait(waits[-1] - 1)
+            run.end_pods_being_deleted()
+            assert uid_of(run.pod("j-worker-1")) == uid, "until then it is there, with its log"
+            run.wait(1)
+        run.end_pods_being_deleted()
+        assert uid_of(run.pod("j-worker-1")) != uid
     assert waits == [None, 10, 20, 40]
     run.start("j-worker-1")
     run.wait(600)
@@ -180,8 +184,8 @@ def test_backoff_limit_counts_pods_made_anew(limit: int, n_kills: int) -> None:
     run.start()
     for _ in range(n_kills - 1):
         run.end("j-worker-1", 137)
-        run.end_pods_being_deleted()
         run.wait(600)
+        run.end_pods_being_deleted()
         run.start("j-worker-1")
         assert run.conditions[-1] == "Running=True"
     run.end("j-worker-1", 137)

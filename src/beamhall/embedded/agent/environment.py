@@ -272,10 +272,12 @@ def command_line(
     if own_command:
         return [*own_command, *own_args]
     line = [*entrypoint, *(own_args or command)]
-    if not line:
+    if not line or line[0].startswith("-"):  # no program is called so: these are for an entrypoint
+        what = "only arguments" if line else "no command"
         raise ConfigError(
-            f"no command specified: container {container['name']!r} has no command, and image"
-            f" {container.get('image', '')!r} has no entrypoint in the catalog; set spec.containers[].command"
+            f"no command specified: container {container['name']!r} has {what}, and image"
+            f" {container.get('image', '')!r} has no entrypoint in the catalog; set spec.containers[].command,"
+            " or say what the image runs: beamhall images add IMAGE --environment NAME --entrypoint COMMAND"
         )
     return line
 

@@ -330,7 +330,7 @@ class PodWorker:
         return Ground(
             own=self.own,
             roots=tools.roots,
-            prepared=self._pulling.prepared[name],
+            prepared=self._pulling.standing(name),
             address=self._facts.address,
             hosts_file=tools.names.file(namespace_of(self.pod), self.own.uid),
             gpus=gpus,

@@ -62,6 +62,23 @@ class Pulling:
         """Tell how far the environment of a container is."""
         return "ready" if name in self.prepared else "making" if name in self._making else "none"
 
+    def standing(self, name: str) -> Prepared:
+        """Give the environment of a container, as its image's entry is now where the one before could not be started.
+
+        Raises:
+            ConfigError: The entry names another environment now, which must be made first.
+        """
+        if name in self.troubles:
+            image = self._tools.catalog.find(str(self._containers[name].get("image") or ""))
+            if self._installs.get(name):
+                image = self._tools.catalog.with_installs(image, self._installs[name])
+            prepared = self._tools.catalog.is_ready(image)
+            if prepared is None:
+                del self.prepared[name]
+                raise ConfigError(f"the image is now the environment {image.environment}, which is to be made")
+            self.prepared[name] = prepared
+        return self.prepared[name]
+
     def installs(self, name: str) -> tuple[Install, ...]:
         """Give what was installed for a container on top of its image's environment."""
         return self._installs.get(name, ())

@@ -14,6 +14,9 @@ from beamhall.kernel.objects import Object, ReadOnlyObject
 
 DIRECTORY = "/etc/mpi"
 HOSTFILE = f"{DIRECTORY}/hostfile"
+OPEN_MPI_HOSTS = "openmpi-hostfile"
+"""The name of Open MPI's own hostfile, where ``hostfile`` is in another implementation's form."""
+
 AGENT = f"{DIRECTORY}/kubexec.sh"
 
 SCRIPT_MODES = {"kubexec.sh": 0o555, "kubexec.py": 0o444}
@@ -28,6 +31,9 @@ OPEN_MPI: Mapping[str, str] = {
     **{f"{prefix}_ALLOW_RUN_AS_ROOT{suffix}": "1" for prefix in ("OMPI", "PRTE") for suffix in ("", "_CONFIRM")},
 }
 """The variables of Open MPI: up to version 4, and from version 5, whose launcher is PRRTE."""
+
+OPEN_MPI_HOSTFILE = ("OMPI_MCA_orte_default_hostfile", "PRTE_MCA_prte_default_hostfile")
+"""Those of its variables that name the hostfile."""
 
 _SESSION = "/etc/mpi-session"  # beside DIRECTORY: for that, the agent makes room where making a directory costs nothing
 SESSION_VOLUME: Mapping[str, Any] = {"name": "mpi-session", "emptyDir": {"medium": "Memory"}}
@@ -51,7 +57,7 @@ _CHOICES_ON_LOOPBACK: Mapping[str, str] = {
 }
 
 _VOLUME = "mpi-job-config"
-_MODES = {**SCRIPT_MODES, "hostfile": 0o444, "discover_hosts.sh": 0o555}
+_MODES = {**SCRIPT_MODES, "hostfile": 0o444, "discover_hosts.sh": 0o555, OPEN_MPI_HOSTS: 0o444}
 _IDLE = ("sleep", "365d")
 _SERVER = "sshd"
 
@@ -66,20 +72,20 @@ def open_mpi_on_loopback(container: ReadOnlyObject) -> dict[str, str]:
     return {**_ON_LOOPBACK, **{name: value for name, value in _CHOICES_ON_LOOPBACK.items() if name not in written}}
 
 
-def config_map(name: str, labels: Object, hostfile: Iterable[str], discovered: Iterable[str]) -> Object:
+def config_map(name: str, labels: Object, hostfiles: Mapping[str, Iterable[str]], discovered: Iterable[str]) -> Object:
     """Make the ConfigMap.
 
     Args:
         name: Its name.
         labels: Its labels.
-        hostfile: The lines of the hostfile.
+        hostfiles: The lines of each hostfile, by its name.
         discovered: What ``discover_hosts.sh`` prints: the hosts that run now, for Horovod's elastic mode.
     """
     said = "".join(f"echo {host}\n" for host in discovered)
     return {
         "metadata": {"name": name, "labels": labels},
         "data": {
-            "hostfile": "".join(f"{line}\n" for line in hostfile),
+            **{file: "".join(f"{line}\n" for line in lines) for file, lines in hostfiles.items()},
             "discover_hosts.sh": f"#!/bin/sh\n{said}",
             **scripts(),
         },
@@ -110,9 +116,10 @@ def role_binding(name: str, labels: Object, account: str, namespace: str) -> Obj
     }
 
 
-def mount_files(spec: Object, config: str) -> None:
-    """Let all containers of a Pod's spec see the files, in place."""
-    items = [{"key": key, "path": key, "mode": mode} for key, mode in _MODES.items()]
+def mount_files(spec: Object, config: str, hostfiles: Iterable[str] = ("hostfile",)) -> None:
+    """Let all containers of a Pod's spec see the files of a ConfigMap, in place."""
+    names = (*SCRIPT_MODES, "discover_hosts.sh", *hostfiles)
+    items = [{"key": key, "path": key, "mode": _MODES[key]} for key in names]
     volume = {"name": _VOLUME, "configMap": {"name": config, "items": items}}
     spec["volumes"] = [*(spec.get("volumes") or ()), volume]
     for container in spec["containers"]:

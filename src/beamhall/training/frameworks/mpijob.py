@@ -72,7 +72,7 @@ class MPIJob(Framework):
 
     def finish_pod(self, job: TrainingJob, type_: str, index: int, pod: Object) -> None:
         """Give every Pod the files, the launcher its account, and the workers something to do meanwhile."""
-        mpifiles.mount_files(pod["spec"], f"{job.name}-config")
+        mpifiles.mount_files(pod["spec"], f"{job.name}-config", self.hostfiles(job))
         if self.is_on_loopback:
             choose_ports_on_loopback(pod)
             mpifiles.keep_session_in_memory(pod["spec"])
@@ -95,7 +95,7 @@ class MPIJob(Framework):
         if self.launcher_computes(job):
             discovered.insert(0, self.discovered(job, LAUNCHER, 0))
         pods = [job.child_name(type_, index) for type_, index in self.hosts(job)]
-        config = mpifiles.config_map(f"{job.name}-config", labels, self.hostfile(job), discovered)
+        config = mpifiles.config_map(f"{job.name}-config", labels, self.hostfiles(job), discovered)
         own = [(SERVICE_ACCOUNT, mpifiles.service_account(name, labels))] if account == name else []
         return [
             (CONFIG_MAP, config),
@@ -109,9 +109,9 @@ class MPIJob(Framework):
         first = [(LAUNCHER, 0)] if self.launcher_computes(job) else []
         return first + [(WORKER, index) for index in range(_n_workers(job))]
 
-    def hostfile(self, job: TrainingJob) -> Sequence[str]:
-        """Give the lines of the hostfile."""
-        return [f"{job.child_name(type_, index)} slots={slots(job)}" for type_, index in self.hosts(job)]
+    def hostfiles(self, job: TrainingJob) -> Mapping[str, Sequence[str]]:
+        """Give the lines of each hostfile, by its name."""
+        return {"hostfile": [f"{job.child_name(type_, index)} slots={slots(job)}" for type_, index in self.hosts(job)]}
 
     def discovered(self, job: TrainingJob, type_: str, index: int) -> str:
         """Give what ``discover_hosts.sh`` prints of a replica."""
@@ -175,9 +175,9 @@ def slots(job: TrainingJob) -> int:
     return 1 if value is None else int(value)
 
 
-def open_mpi_variables() -> Sequence[Object]:
+def open_mpi_variables(hostfile: str = mpifiles.HOSTFILE) -> Sequence[Object]:
     """Give the variables of Open MPI."""
-    return _variables(mpifiles.OPEN_MPI)
+    return _variables({**mpifiles.OPEN_MPI, **dict.fromkeys(mpifiles.OPEN_MPI_HOSTFILE, hostfile)})
 
 
 def _variables(values: Mapping[str, str]) -> Sequence[Object]:

@@ -48,20 +48,13 @@ class MPIJobV2Beta1(MPIJob):
     def launcher_variables(self, job: TrainingJob) -> Sequence[Object]:
         """Give the variables that the asked-for implementation reads."""
         implementation = job.spec.get("mpiImplementation")
-        if implementation == "Intel":
-            return intel_variables()
-        if implementation == "MPICH":
-            return [
-                variable("HYDRA_LAUNCHER", "rsh"),
-                variable("HYDRA_LAUNCHER_EXEC", mpifiles.AGENT),
-                variable("HYDRA_HOST_FILE", mpifiles.HOSTFILE),
-            ]
-        return [
-            *open_mpi_variables(),
-            variable("OMPI_MCA_orte_keep_fqdn_hostnames", "true"),
-            variable("PRTE_MCA_prte_keep_fqdn_hostnames", "true"),
-            variable("OMPI_MCA_orte_set_default_slots", slots(job)),
-        ]
+        if implementation == "OpenMPI":
+            return _open_mpi_variables(job, mpifiles.HOSTFILE)
+        own = intel_variables() if implementation == "Intel" else _mpich_variables()
+        if not self.is_on_loopback:
+            return own
+        # On one machine it is the machine's mpirun that runs, whatever the image would have.
+        return [*own, *_open_mpi_variables(job, f"{mpifiles.DIRECTORY}/{mpifiles.OPEN_MPI_HOSTS}")]
 
     def environment(self, job: TrainingJob, type_: str, index: int, container: str) -> Sequence[Object]:
         """Tell each Pod its part, and the launcher what v1's is told."""
@@ -86,10 +79,14 @@ class MPIJobV2Beta1(MPIJob):
         service = {"metadata": {"name": job.name, "labels": job.labels()}, "spec": spec}
         return [(SERVICE, service), *super().children(job, observed)]
 
-    def hostfile(self, job: TrainingJob) -> Sequence[str]:
-        """Give the lines of the hostfile, in the implementation's form."""
-        form = " slots=" if job.spec.get("mpiImplementation") == "OpenMPI" else ":"
-        return [f"{_host(job, type_, index)}{form}{slots(job)}" for type_, index in self.hosts(job)]
+    def hostfiles(self, job: TrainingJob) -> Mapping[str, Sequence[str]]:
+        """Give the hostfile in the implementation's form, and on one machine also in that of Open MPI."""
+        hosts = [_host(job, type_, index) for type_, index in self.hosts(job)]
+        of_open_mpi = [f"{host} slots={slots(job)}" for host in hosts]
+        if job.spec.get("mpiImplementation") == "OpenMPI":
+            return {"hostfile": of_open_mpi}
+        others = {mpifiles.OPEN_MPI_HOSTS: of_open_mpi} if self.is_on_loopback else {}
+        return {"hostfile": [f"{host}:{slots(job)}" for host in hosts], **others}
 
     def discovered(self, job: TrainingJob, type_: str, index: int) -> str:
         """Give what ``discover_hosts.sh`` prints of a replica."""
@@ -144,6 +141,23 @@ def _check_policies(job: TrainingJob, path: str) -> Iterator[Cause]:
         if policy and policy not in _RESTART_POLICIES:
             message = f"Unsupported value: {policy!r}: supported values: {', '.join(_RESTART_POLICIES)}"
             yield Cause("FieldValueNotSupported", message, f"{path}[{key}].restartPolicy")
+
+
+def _open_mpi_variables(job: TrainingJob, hostfile: str) -> Sequence[Object]:
+    return [
+        *open_mpi_variables(hostfile),
+        variable("OMPI_MCA_orte_keep_fqdn_hostnames", "true"),
+        variable("PRTE_MCA_prte_keep_fqdn_hostnames", "true"),
+        variable("OMPI_MCA_orte_set_default_slots", slots(job)),
+    ]
+
+
+def _mpich_variables() -> Sequence[Object]:
+    return [
+        variable("HYDRA_LAUNCHER", "rsh"),
+        variable("HYDRA_LAUNCHER_EXEC", mpifiles.AGENT),
+        variable("HYDRA_HOST_FILE", mpifiles.HOSTFILE),
+    ]
 
 
 def _waits(job: TrainingJob) -> bool:

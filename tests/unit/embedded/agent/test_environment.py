@@ -194,6 +194,7 @@ def test_command_line(container, expected):
     assert list(command_line({"name": "c"} | container, {"A": "1"}, ["entry"], ["default"])) == expected
 
 
-def test_nothing_to_run_is_an_error_that_says_what_to_set():
-    with pytest.raises(ConfigError, match=r"set spec.containers\[\].command"):
-        command_line({"name": "c", "image": "i"}, {}, [], [])
+@pytest.mark.parametrize(("args", "what"), [([], "no command"), (["--epochs=3"], "only arguments")])
+def test_nothing_to_run_is_an_error_that_says_what_to_set(args, what):
+    with pytest.raises(ConfigError, match=rf"has {what}, .*set spec.containers\[\].command, or .* --entrypoint"):
+        command_line({"name": "c", "image": "i", "args": args}, {}, [], [])

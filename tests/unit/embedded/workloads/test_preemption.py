@@ -185,7 +185,12 @@ def test_nothing_is_kept_where_waiting_cannot_help() -> None:
     assert bindings(world)["late"] == "b", "a server that never ends holds what the group lacks"
 
 
-def test_minimal_resources_of_a_group_are_asked_first() -> None:
-    world = World(node(cpu="2"), pod_group(members=1, minResources={"cpu": "8"}), pod(cpu="1", group="g"))
+@pytest.mark.parametrize(
+    ("cpus", "why"),
+    [("2", "and there are 2 cpu in all, so it can never start here"), ("9", "7 cpu are free")],
+)
+def test_minimal_resources_of_a_group_are_asked_first(cpus: str, why: str) -> None:
+    group = pod_group(members=1, minResources={"cpu": "8"})
+    world = World(node(cpu=cpus), pod("long", cpu="2", node="a"), group, pod(cpu="1", group="g"))
     schedule(world)
-    assert reason(world).endswith("its minResources ask for 8 cpu, 2 cpu are free")
+    assert reason(world).endswith(f"its minResources ask for 8 cpu, {why}")

@@ -15,6 +15,9 @@ from beamhall.kernel.quantities import parse_quantity
 PERIOD_US = 100_000
 _MIN_QUOTA_US = 1000
 _MIN_SHARES, _MAX_SHARES = 2, 262_144
+_UNASKED_SHARES = 102
+"""Of who asks for memory but for no processor: a tenth of a processor's, as Pods that ask for nothing weigh here. With
+the 2 that a kubelet gives they would starve on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ def pod_shares(pod: ReadOnlyObject) -> int:
 
 
 def shares_of(cpus: float) -> int:
-    """Give the weight of so many processors, as cgroup v1 counts: 2 to 262144."""
+    """Give the weight of so many processors, as cgroup v1 counts: 2 to 262144; that of none is a tenth of one's."""
+    if not cpus:
+        return _UNASKED_SHARES
     return min(_MAX_SHARES, max(_MIN_SHARES, int(cpus * 1024)))
 
 

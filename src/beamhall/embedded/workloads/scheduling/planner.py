@@ -329,6 +329,18 @@ def _once(find: Callable[[], str]) -> Callable[[ReadOnlyObject], str]:
     return lambda _: found()
 
 
+def _lacking(nodes: Sequence[Node], least: Amounts) -> str:
+    """Say what of a group's ``minResources`` is not there; empty: all of it is."""
+    free, whole = add(node.free for node in nodes), add(node.total for node in nodes)
+    for name, value in least.items():
+        start = f"its minResources ask for {say(name, value)}"
+        if value > whole.get(name, 0):
+            return f"{start}, and there are {say(name, whole.get(name, 0))} in all, so it can never start here"
+        if value > free.get(name, 0):
+            return f"{start}, {say(name, max(0, free.get(name, 0)))} are free"
+    return ""
+
+
 def _why_the_group_waits(run: Pass, unit: Unit, group: Group) -> str:
     start = f"waits for its group {group.name}, which needs {group.n_wanted} Pods at once: "
     if turn := _whose_turn(run, unit, shape_of(unit.pods[0])):
@@ -341,12 +353,8 @@ def _why_the_group_waits(run: Pass, unit: Unit, group: Group) -> str:
             return (
                 start + explain(nodes, obstacles, shape.amounts, f"its Pod {name_of(pod)}") + say_labels(nodes, shape)
             )
-    free = add(node.free for node in nodes)
-    for name, value in group.least.items() if not group.n_bound else ():
-        if value > free.get(name, 0):
-            return (
-                start + f"its minResources ask for {say(name, value)}, {say(name, max(0, free.get(name, 0)))} are free"
-            )
+    if not group.n_bound and (lacking := _lacking(nodes, group.least)):
+        return start + lacking
     first = unit.pods[0]
     asked = add(shape_of(pod).amounts for pod in unit.pods[: group.n_missing])
     return start + explain(nodes, _obstacles(run, first, shape_of(first)), asked, THE_GROUP)

@@ -66,7 +66,7 @@ def test_v1_a_limit_that_is_more_than_all_may_use_is_no_limit():
 @pytest.mark.parametrize("place", [V1, V2])
 def test_without_limits_there_are_only_weights(place):
     (group,) = written(place, ASKING)  # and where nothing is weighed either, there is no group
-    assert list(group[0].values())[-1] == ({"cpu.shares": "2"} if place is V1 else {"cpu.weight": "1"})
+    assert list(group[0].values())[-1] == ({"cpu.shares": "102"} if place is V1 else {"cpu.weight": "4"})
 
 
 @pytest.mark.parametrize("place", [V1, V2])
