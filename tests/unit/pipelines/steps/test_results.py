@@ -93,7 +93,7 @@ def test_a_step_without_outputs_gives_none() -> None:
             {},
             f"'out' is missing: the step wrote neither {ROOT}/parameters/out nor a value for it in {ROOT}/ex",
         ),
-        ("NUMBER_INTEGER", {"told": told({"out": 1.5})}, "'out' must be a whole number (NUMBER_INTEGER), is the numb"),
+        ("NUMBER_INTEGER", {"told": told({"out": []})}, "'out' must be a whole number (NUMBER_INTEGER), is a list"),
         ("NUMBER_DOUBLE", {"told": told({"out": float("nan")})}, "must be a number (NUMBER_DOUBLE), is the text 'NaN'"),
         ("NUMBER_INTEGER", {"out": b"many"}, f"it was read from {ROOT}/parameters/out"),
         ("STRING", {"out": b"\xff"}, "is not UTF-8"),
