@@ -1,7 +1,10 @@
 """Every feature of pipelines, end to end: our own pipelines on a running service, each with the values it ends with."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -50,6 +53,14 @@ def test_a_case_ends_as_it_must(runner: Runner, started: Mapping[str, str], case
     run = runner.ended(started[case.name])
     assert run.message["state"] == case.state, run.error
     case.check(run)
+
+
+def test_the_command_line_shows_what_a_pipeline_returned(runner: Runner, started: Mapping[str, str]) -> None:
+    run = runner.ended(started["grid-in-words"])
+    command = [sys.executable, "-m", "beamhall", "runs", "show", run.message["run_id"], "--data", runner.service.data]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+    told = json.dumps(run.output())
+    assert [line.split(maxsplit=1) for line in shown[-2:]] == [["RESULT", "VALUE"], ["Output", told]]
 
 
 def test_results_are_used_again_while_they_are_there(runner: Runner) -> None:

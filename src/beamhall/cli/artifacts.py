@@ -1,5 +1,6 @@
-"""What a run made, on a terminal: metrics as numbers, confusion matrices as tables, files by their place."""
+"""What a run made, on a terminal: results, metrics as numbers, confusion matrices as tables, files by their place."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,23 @@ SHOWN = 50
 """How many artifacts of a run are printed."""
 
 _MATRIX_SIZE = 20
+_TEXT_SIZE = 2000
+
+
+def print_results(api: KfpApi, run_id: str) -> None:
+    """Print the values that a pipeline returned; nothing where it returns none."""
+    root = json.dumps({"predicates": [{"operation": "EQUALS", "key": "type", "string_value": "ROOT"}]})
+    for task in api.listing("/tasks", "tasks", 1, run_id=run_id, filter=root):
+        found = task.get("outputs", {}).get("parameters", ())
+        if found:
+            print_table(
+                ("RESULT", "VALUE"), [(str(each.get("name", "")), _text(each.get("value"))) for each in found], ""
+            )
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _TEXT_SIZE else f"{text[:_TEXT_SIZE]}…"
 
 
 def print_artifacts(api: KfpApi, run_id: str, tree: RunTree) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from beamhall.cli.artifacts import print_artifacts
+from beamhall.cli.artifacts import print_artifacts, print_results
 from beamhall.cli.kfp_api import KfpApi, Message
 from beamhall.cli.run_tree import FINAL, Node, RunTree, duration_text
 from beamhall.cli.screen import Screen
@@ -38,6 +38,7 @@ def follow_run(api: KfpApi, run: Message, pipeline: Pipeline | None = None, *, a
         )
         raise
     if tree.root.state == "SUCCEEDED":
+        print_results(api, run_id)
         click.echo(f"the run succeeded: {_took(tree.root)}; `beamhall runs show {run_id}` shows it again")
         return True
     click.echo(f"the run {'was stopped' if 'terminated' in tree.error else 'failed'}: {tree.error}", err=True)
@@ -104,6 +105,7 @@ def show_run(api: KfpApi, run: Message) -> None:
         click.echo(f"\n{tree.error}")
     for node in tree.failed()[:FAILURES_SHOWN]:
         click.echo(_log_text(api, run_id, node))
+    print_results(api, run_id)
     print_artifacts(api, run_id, tree)
 
 
