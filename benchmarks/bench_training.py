@@ -154,8 +154,7 @@ def _in_turn(run: Callable[[], float], peer: Sequence[str]) -> tuple[list[float]
 def _restarts(jobs: Jobs) -> Iterator[dict[str, Any]]:
     """Kill a worker, and time until its Pod says so, and until its successor's program runs: the first is at once.
 
-    The program tells when it runs. The successor's status says Running up to 250 ms later: statuses of Pods that may
-    be short wait a moment.
+    The program itself tells when it runs.
     """
     noticed, again = [], []
     for number in range(RESTARTS):

@@ -9,7 +9,7 @@ Volcano ``scheduling/v1beta1``.
 from typing import Any, Literal
 
 from beamhall.kernel.kinds import POD_GROUP, Kind
-from beamhall.kernel.objects import Object, ReadOnlyObject, owner_reference
+from beamhall.kernel.objects import Object, ReadOnlyObject, labels_of, owner_reference
 from beamhall.training.job import TrainingJob
 
 Gang = Literal["scheduler-plugins", "volcano", ""]
@@ -51,6 +51,19 @@ def build_pod_group(job: TrainingJob, gang: Gang) -> Object:
         },
         "spec": spec,
     }
+
+
+def is_alone(job: TrainingJob, gang: Gang) -> bool:
+    """Tell whether a job needs no PodGroup: its one Pod starts whole by itself, and nothing else is asked for.
+
+    Volcano takes a group for what stands in its queue, so there each job has one.
+    """
+    return gang == "scheduler-plugins" and job.framework.gang_size(job) < 2 and not job.run_policy.scheduling
+
+
+def is_member(pod: ReadOnlyObject, job: TrainingJob) -> bool:
+    """Tell whether a Pod is marked as a member of its job's group of scheduler-plugins."""
+    return labels_of(pod).get(POD_GROUP_LABEL) == job.name
 
 
 def join_group(pod: Object, job: TrainingJob, gang: Gang, type_: str) -> None:

@@ -31,7 +31,16 @@ from beamhall.training.conditions import (
     is_true,
 )
 from beamhall.training.draft import Draft
-from beamhall.training.gangs import Gang, build_pod_group, holds_pods_back, join_group, pod_group_kind
+from beamhall.training.gangs import (
+    POD_GROUP_LABEL,
+    Gang,
+    build_pod_group,
+    holds_pods_back,
+    is_alone,
+    is_member,
+    join_group,
+    pod_group_kind,
+)
 from beamhall.training.job import OUR_MANAGER, TYPE_LABEL, Framework, Observed, read_job
 from beamhall.training.object_draft import TAKEN_RETRY_S
 from beamhall.training.provision import make_children, make_services, remove_extra
@@ -129,7 +138,7 @@ def _advance(draft: Draft, settings: TrainingSettings) -> Plan:
     remove_extra(draft, survey, observed)
     make_services(draft, survey)
     make_children(draft, observed)
-    if _make_group(draft, settings):
+    if _make_group(draft, settings, survey):
         _make_pods(draft, settings, survey, observed)
     _report_running(draft, survey)
     return draft.plan(_summary(survey))
@@ -249,10 +258,10 @@ def _restart_failed(draft: Draft, survey: Survey) -> None:
         draft.emit(f"{kind}Restarting", message, "Warning")
 
 
-def _make_group(draft: Draft, settings: TrainingSettings) -> bool:
+def _make_group(draft: Draft, settings: TrainingSettings, survey: Survey) -> bool:
     """Make the PodGroup, or bring it up to date; tell whether Pods may be made now."""
     kind = pod_group_kind(settings.gang)
-    if kind is None:
+    if kind is None or not _has_group(draft, settings):
         return True
     wanted = build_pod_group(draft.job, settings.gang)
     group = draft.view.get(kind, draft.job.name, draft.job.namespace)
@@ -260,7 +269,19 @@ def _make_group(draft: Draft, settings: TrainingSettings) -> bool:
         draft.create(kind, wanted)
     elif any((group.get("spec") or {}).get(field) != value for field, value in wanted["spec"].items()):
         draft.patch(kind, group, {"spec": wanted["spec"]})
+    if settings.gang == "scheduler-plugins":  # the Pod of a job that was alone counts from now on
+        for slot in survey.of_state("pending", "active"):
+            if not is_member(slot.pod, draft.job):
+                draft.patch(POD, slot.pod, {"metadata": {"labels": {POD_GROUP_LABEL: draft.job.name}}})
     return not holds_pods_back(group, settings.gang)
+
+
+def _has_group(draft: Draft, settings: TrainingSettings) -> bool:
+    """Tell whether the job has a PodGroup, or is to have one: it stays where a job shrinks to one Pod."""
+    kind = pod_group_kind(settings.gang)
+    if kind is None:
+        return False
+    return not is_alone(draft.job, settings.gang) or bool(draft.view.controlled_by(kind, draft.job.uid))
 
 
 def _delete_group(draft: Draft, settings: TrainingSettings) -> None:
@@ -276,6 +297,7 @@ def _make_pods(draft: Draft, settings: TrainingSettings, survey: Survey, observe
     """Make the missing Pods, except those that wait for their back-off or for their name."""
     job = draft.job
     known = read_restarts(job.object)
+    is_grouped = _has_group(draft, settings)
     warned: set[str] = set()
     for slot in survey.of_state("missing"):
         if not job.framework.is_due(job, slot.type, observed):
@@ -287,7 +309,8 @@ def _make_pods(draft: Draft, settings: TrainingSettings, survey: Survey, observe
         pod = build_pod(job, slot.type, slot.index)
         if settings.scheduler_name:
             pod["spec"].setdefault("schedulerName", settings.scheduler_name)
-        join_group(pod, job, settings.gang, slot.type)
+        if is_grouped:
+            join_group(pod, job, settings.gang, slot.type)
         if slot.type not in warned and job.replicas[slot.type].template["spec"].get("restartPolicy"):
             warned.add(slot.type)
             message = "Restart policy in pod template will be overwritten by restart policy in replica spec"

@@ -7,6 +7,7 @@ import pytest
 from beamhall.kernel.kinds import POD, POD_GROUP, SERVICE, TF_JOB
 from beamhall.kernel.objects import Key, uid_of
 from beamhall.kernel.plan import Create, Emit, Patch
+from beamhall.training.gangs import VOLCANO_POD_GROUP
 from tests.planning import START, World, deleted, made, said
 from tests.unit.training.jobs import Run, tf_job
 
@@ -314,6 +315,29 @@ def test_group_admission() -> None:
     run.start()
     run.end("j-worker-0", 0)
     assert run.world.list(POD_GROUP) == []
+
+
+def test_a_job_of_one_pod_needs_no_group_until_it_grows() -> None:
+    run = Run(tf_job({"Worker": 1}), gang="scheduler-plugins")
+    mark = "scheduling.x-k8s.io/pod-group"
+    assert run.world.list(POD_GROUP) == []
+    assert mark not in run.pod("j-worker-0")["metadata"]["labels"], "it would wait for a group that never comes"
+    run.start()
+    run.change(tfReplicaSpecs=tf_job({"Worker": 3})["spec"]["tfReplicaSpecs"])
+    assert run.world.list(POD_GROUP)[0]["spec"] == {"minMember": 3}
+    assert [run.pod(pod)["metadata"]["labels"].get(mark) for pod in run.pods] == ["j", "j", "j"], "all three count"
+    run.change(tfReplicaSpecs=tf_job({"Worker": 1})["spec"]["tfReplicaSpecs"])
+    run.end_pods_being_deleted()
+    assert run.world.list(POD_GROUP)[0]["spec"] == {"minMember": 1}
+    run.end("j-worker-0", 0)
+    assert run.world.list(POD_GROUP) == []
+
+
+def test_a_job_of_one_pod_that_asks_for_a_group_has_one() -> None:
+    run = Run(tf_job({"Worker": 1}, run_policy={"schedulingPolicy": {"minAvailable": 1}}), gang="scheduler-plugins")
+    assert run.world.list(POD_GROUP)[0]["spec"] == {"minMember": 1}
+    assert run.pod("j-worker-0")["metadata"]["labels"]["scheduling.x-k8s.io/pod-group"] == "j"
+    assert len(Run(tf_job({"Worker": 1}), gang="volcano").world.list(VOLCANO_POD_GROUP)) == 1
 
 
 def test_volcano_holds_pods_back_until_the_group_is_admitted() -> None:

@@ -141,6 +141,7 @@ class Names:
     host: str
     _pods: dict[str, Name] = field(default_factory=dict)
     _services: dict[str, dict[str, ReadOnlyObject]] = field(default_factory=dict)
+    _addressed: dict[str, dict[str, ReadOnlyObject]] = field(default_factory=dict)  # few of many: jobs' have none
     _aliases: dict[str, tuple[str, str]] = field(default_factory=dict)
     _carriers: Carriers = field(default_factory=Carriers)  # Pods, by namespace and uid
     _choosers: Choosers = field(default_factory=Choosers)  # Services
@@ -187,17 +188,22 @@ class Names:
         key = (namespace_of(service), name_of(service))
         self._services.setdefault(key[0], {})[key[1]] = service
         self._choosers.put(key, _selector(service))
+        if ((service.get("spec") or {}).get("clusterIP") or "None") == "None":
+            self._addressed.get(key[0], {}).pop(key[1], None)
+        else:
+            self._addressed.setdefault(key[0], {})[key[1]] = service
         self._recompute(key)
 
     def remove_service(self, key: tuple[str, str]) -> None:
         """Forget a Service by (namespace, name)."""
         if self._services.get(key[0], {}).pop(key[1], None) is not None:
             self._choosers.drop(key)
+            self._addressed.get(key[0], {}).pop(key[1], None)
             self._recompute(key)
 
-    def services(self, namespace: str) -> Sequence[ReadOnlyObject]:
-        """Give the Services of a namespace."""
-        return list(self._services.get(namespace, {}).values())
+    def addressed(self, namespace: str) -> Sequence[ReadOnlyObject]:
+        """Give the Services of a namespace that have an address of their own."""
+        return list(self._addressed.get(namespace, {}).values())
 
     def service(self, namespace: str, name: str) -> ReadOnlyObject | None:
         """Give a Service, None if there is none of that name."""

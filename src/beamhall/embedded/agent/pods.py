@@ -303,7 +303,7 @@ class PodWorker:
             ground = self._ground(name)
             fields = agent_fields(self._facts.address, HOST_IP)
             sources = await read_sources(tools.client, self.pod, container, fields, tools.allocatable)
-            services, api = tools.names.services(namespace_of(self.pod)), tools.names.service(*API_SERVICE)
+            services, api = tools.names.addressed(namespace_of(self.pod)), tools.names.service(*API_SERVICE)
             sources = replace(sources, services=services, api=api)
             spec = container_spec(self.pod, container, number, ground, sources)
             run = await self._runs.launch(name, number, spec)

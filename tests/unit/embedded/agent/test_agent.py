@@ -508,7 +508,7 @@ async def test_a_pod_can_have_names_of_its_own(agent, cluster):
 async def test_a_pod_sees_the_services_of_its_namespace(agent, cluster):
     service = {"metadata": {"name": "my-db", "namespace": "default"}}
     await cluster.create(SERVICE, service | {"spec": {"clusterIP": "127.1.2.3", "ports": [{"port": 5432}]}})
-    await _until(lambda: agent._tools.names.services("default"))
+    await _until(lambda: agent._tools.names.addressed("default"))
     await cluster.create(POD, pod_of("one", "echo $MY_DB_SERVICE_HOST:$MY_DB_SERVICE_PORT"))
     pod = await cluster.phase("one", "Succeeded")
     assert await log_of(agent, pod) == "127.1.2.3:5432\n"

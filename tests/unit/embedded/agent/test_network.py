@@ -87,6 +87,21 @@ def test_files_follow_changes_in_place(tmp_path):
     assert path.stat().st_ino == inode, "the file is mounted in Pods: it must stay the same one"
 
 
+def test_services_with_an_address_are_told_apart(tmp_path):
+    names = Names(tmp_path, "")
+    headless, addressed = service("a", app="a"), service("b", app="a")
+    headless["spec"]["clusterIP"], addressed["spec"]["clusterIP"] = "None", "127.96.0.1"
+    names.set_services([headless, addressed, {"metadata": {"name": "c", "namespace": "ns"}}])
+    assert names.addressed("ns") == [addressed]
+    assert names.addressed("else") == []
+    names.remove_service(("ns", "b"))
+    assert names.addressed("ns") == []
+    names.set_service({**addressed, "spec": headless["spec"]})
+    names.set_service(addressed)
+    names.set_service({**addressed, "spec": headless["spec"]})
+    assert names.addressed("ns") == []
+
+
 def test_services_that_went_while_nobody_looked_are_forgotten(tmp_path):
     names = Names(tmp_path, "127.0.0.1 localhost\n")
     names.set_pod(pod("p", labels={"app": "a"}), "127.64.0.1")
