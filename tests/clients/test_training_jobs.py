@@ -216,7 +216,7 @@ def test_the_remote_shell_waits_for_pods_and_brings_output_and_exit_codes(servic
     words = [
         f"{run} 'echo out; echo err >&2; exit 7'; echo code $?",
         f"{run} 'seq 30000' | wc -l",
-        f"{run} true && echo fine",
+        f"KUBEXEC_SCHEME=https {run} true && echo fine",
     ]
     launcher = replica("mpi", "launcher", "sh", "-c", "; ".join(words), cpu="100m")
     worker = replica("mpi", "worker", "sh", "-c", "exec sleep 1000", cpu="100m")

@@ -77,7 +77,7 @@ def test_pods_of_v1() -> None:
         "I_MPI_HYDRA_HOST_FILE": "/etc/mpi/hostfile",
         "NVIDIA_VISIBLE_DEVICES": "",
         "NVIDIA_DRIVER_CAPABILITIES": "",
-    }
+    }, "and nothing of what only holds on one machine"
     assert run.world.list(SERVICE) == []
     assert _file(run, "hostfile") == "j-worker-0 slots=2\nj-worker-1 slots=2\n"
 
@@ -262,6 +262,7 @@ def test_on_the_loopback_network_open_mpi_is_told_so() -> None:
     for pod in run.pods:
         assert run.env(pod)["OMPI_MCA_btl_tcp_if_include"] == "lo"
         assert run.env(pod)["OMPI_MCA_pml"] == "ob1"
+        assert run.env(pod)["KUBEXEC_SCHEME"] == "http"
         spec = run.pod(pod)["spec"]
         [session] = [volume["name"] for volume in spec["volumes"] if "emptyDir" in volume]
         paths = [mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == session]

@@ -52,6 +52,7 @@ _CHOICES_ON_LOOPBACK: Mapping[str, str] = {
     "OMPI_MCA_mpi_yield_when_idle": "1",  # ranks of other Pods want the processors, which each believes to be its own
     # Of the first, each daemon tries 60 times to connect to displays; none of them tells what is needed here.
     "HWLOC_PLUGINS_BLACKLIST": "hwloc_gl.so,hwloc_opencl.so,hwloc_xml_libxml.so",
+    "KUBEXEC_SCHEME": "http",  # to an API on this machine; a handshake would be a tenth of a small job's time
     "OMPI_MCA_orte_tmpdir_base": _SESSION,
     "PRTE_MCA_prte_tmpdir_base": _SESSION,
 }
