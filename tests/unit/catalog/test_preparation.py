@@ -80,12 +80,12 @@ async def test_an_environment_is_made_and_then_only_found(directory: Path) -> No
     maker, said = Preparation(directory), list[str]()
     assert not maker.is_ready(TINY)
     prefix = await maker.make(TINY, said.append)
+    assert list((prefix / "lib").rglob("__pycache__/tiny.*.pyc"))
     assert version_of(prefix) == "1.0"
     assert maker.is_ready(TINY)
     assert said[:2] == ["making environment lab", "resolving"]
     assert "resolved 1 package" in said
     assert said[-1].startswith("environment lab is ready after ")
-    assert list((prefix / "lib").rglob("__pycache__/tiny.*.pyc"))
     said.clear()
     assert await Preparation(directory).make(TINY, said.append) == prefix
     assert said == []
