@@ -25,7 +25,7 @@ demo: $(STAMP)  ## the whole service and a pipeline that trains on real data (AR
 	$(BIN)/beamhall demo $(ARGS)
 
 test: check  ## every check and every test
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 check: lint types imports  ## style, types and who imports whom
 

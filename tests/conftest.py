@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.distribution import ByModule
+from tests.distribution import ByModule, number_of_workers
 from tests.postgresql import Server, is_installed, running_server
 from tests.service import ServiceProcess
 
 pytest.register_assert_rewrite("tests.pipelines")  # before any test imports it
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each service, command and container would compile all it imports
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say what ``-n auto`` means."""
+    return number_of_workers()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,9 +5,19 @@ same for some, but pytest 9.2 ignores them silently (pytest-dev/pytest-xdist#138
 The services' tests come first and modules of unit tests, which are short, last: so the workers end together.
 """
 
+import os
 from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
+
+_MOST_WORKERS = 4
+"""More would train more at a time than the memory of a usual machine holds."""
+
+
+def number_of_workers() -> int:
+    """Say how many workers share this machine: one a core, two on the smallest, since many tests wait."""
+    said = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(said) if said else min(max(len(os.sched_getaffinity(0)), 2), _MOST_WORKERS)
 
 
 class ByModule(LoadScopeScheduling):  # type: ignore[misc]
