@@ -24,7 +24,6 @@ _PATIENCE_S = 120.0
 
 pytestmark = [
     needs_kubectl,
-    pytest.mark.xdist_group("training-corpus"),
     pytest.mark.heavy,
     pytest.mark.timeout(600),  # the first time, environments are made
     pytest.mark.skipif(not ROWS, reason="there is no corpus beside this checkout"),

@@ -1,4 +1,4 @@
-"""Jobs of every framework really train, each in one set of Pods, by the real kubectl."""
+"""Jobs really train, each in one set of Pods, by the real kubectl; ``test_train_frameworks`` has the other kinds."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from tests.service import ServiceProcess, needs_kubectl, wait_for
 
 pytestmark = [needs_kubectl, pytest.mark.heavy, pytest.mark.timeout(600)]
 _PATIENCE_S = 150.0
-_IMAGES = {"torch": "pytorch", "jax": "jax", "xgboost": "xgboost", "mpi": "mpi"}
+_IMAGES = {"torch": "pytorch", "jax": "jax", "mpi": "mpi"}
 
 
 @pytest.fixture(scope="module")
@@ -153,22 +153,6 @@ def test_an_elastic_job_goes_on_when_workers_come_and_go_and_are_killed(
     (tmp_path / "stop").touch()
     job.succeed()
     assert int((tmp_path / "step").read_text()) > reached
-
-
-def test_jax_processes_add_up(service: ServiceProcess) -> None:
-    worker = replica("jax", "jax", "python", "-m", "jax_sum", n=2)
-    job = Job(service, "JAXJob", {"jaxReplicaSpecs": {"Worker": worker}})
-    job.succeed()
-    assert [job.log(f"worker-{i}").splitlines()[-1] for i in (0, 1)] == [f"process {i} of 2: sum 3" for i in (0, 1)]
-
-
-def test_xgboost_trains_one_model_from_the_rows_of_two(service: ServiceProcess) -> None:
-    main = replica("xgboost", "xgboost", "python", "-m", "xgb_train")
-    job = Job(service, "XGBoostJob", {"xgbReplicaSpecs": {"Master": main, "Worker": main}})
-    job.succeed()
-    said = [re.findall(r"rank \d of 2: accuracy (\S+)", job.log(f"{type_}-0")) for type_ in ("master", "worker")]
-    assert said[0] == said[1]
-    assert float(said[0][0]) > 0.95
 
 
 _needs_mpirun = pytest.mark.skipif(

@@ -8,6 +8,7 @@ LAST_LINES = 20
 """How many of the last lines of a failing replica's log are told."""
 
 _TELLING = ("Pulling", "Pulled", "Failed", "FailedScheduling", "FailedMount", "BackOff", "Preempted", "Evicted")
+_NO_NEWS = "Container image "  # … already present on machine
 _ENDS = ("Succeeded", "Failed", "Suspended")
 _KILLED_FROM = 128
 
@@ -92,7 +93,8 @@ class JobStory:
 
     def _take_event(self, event: Message) -> Iterator[str]:
         line = f"{self.name}: {event['reason']}: {event['message']}"
-        if event["reason"] in _TELLING and line not in self._said:
+        is_news = event["reason"] in _TELLING and not event["message"].startswith(_NO_NEWS)
+        if is_news and line not in self._said:
             self._said.add(line)
             yield line
 

@@ -75,3 +75,12 @@ def main() -> None:
     except (ApiError, UserError, OSError) as err:
         click.echo(f"beamhall: {err}", err=True)
         sys.exit(1)
+    except _transport_errors() as err:
+        click.echo(f"beamhall: the service does not answer: {err}; `beamhall up` starts it", err=True)
+        sys.exit(1)
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Give what is raised where a service cannot be reached: nothing where nobody has loaded the HTTP client."""
+    client = sys.modules.get("httpx2")
+    return () if client is None else (client.TransportError,)

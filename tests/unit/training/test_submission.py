@@ -78,13 +78,24 @@ def test_the_script_runs_by_itself_and_by_torchrun_where_a_worker_has_several_gp
     assert job_manifest(request)["spec"]["nprocPerNode"] == "4"
 
 
-def test_mpi_starts_a_process_in_each_worker_from_a_launcher_without_gpus() -> None:
-    replicas = _replicas(_request("mpi", n_workers=3, n_gpus=1))
+def test_paddle_s_launcher_tells_several_workers_of_each_other() -> None:
+    commands = [
+        _replicas(_request("paddle", n_workers=n, n_gpus=gpus))["Worker"]["template"]["spec"]["containers"][0][
+            "command"
+        ]
+        for n, gpus in ((1, 1), (1, 2), (2, 0))
+    ]
+    launched = ["python", "-m", "paddle.distributed.launch", "train.py", "--x", "1"]
+    assert commands == [["python", "train.py", "--x", "1"], launched, launched]
+
+
+def test_mpi_starts_a_process_in_each_worker_from_a_launcher_that_asks_for_nothing() -> None:
+    replicas = _replicas(_request("mpi", n_workers=3, n_gpus=1, cpu="2"))
     launcher, worker = (replicas[t]["template"]["spec"]["containers"][0] for t in ("Launcher", "Worker"))
     assert launcher["command"] == ["mpirun", "-n", "3", "python", "train.py", "--x", "1"]
     assert "resources" not in launcher
     assert "command" not in worker
-    assert worker["resources"] == {"limits": {"nvidia.com/gpu": "1"}}
+    assert worker["resources"] == {"limits": {"cpu": "2", "nvidia.com/gpu": "1"}}
 
 
 def test_files_lie_in_a_working_directory_of_the_pods_own_and_checkpoints_on_the_claim() -> None:

@@ -1,8 +1,8 @@
 """The job that runs a script: the right kind, its replicas, and how the script is started in each.
 
 One process in each Pod is the script itself, told its place by the kind's variables; several, one for each GPU, are
-started by ``torchrun``, and those of MPI by ``mpirun``. A replica that is killed (its memory, its node) starts again;
-one that ends with an error of its own ends the job, unless restarts are asked for.
+started by ``torchrun``, those of MPI by ``mpirun``, and those of Paddle by its own launcher. A replica that is killed
+(its memory, its node) starts again; one that ends with an error of its own ends the job, unless restarts are asked for.
 
 Source: reference "Training jobs", sections 1.1 and 1.6.
 """
@@ -136,7 +136,7 @@ def _replicas(request: Request, way: _Way) -> Object:
     if way.leader == _LAUNCHER:
         mpirun = ["mpirun", "-n", str(request.n_workers), *command]
         idle = _replica(request, way, [], request.n_workers)
-        return {_LAUNCHER: _replica(request, way, mpirun, 1, has_gpus=False), _WORKER: idle}
+        return {_LAUNCHER: _replica(request, way, mpirun, 1, computes=False), _WORKER: idle}
     if way.leader == _MASTER:
         others = {_WORKER: worker | {"replicas": request.n_workers - 1}} if request.n_workers > 1 else {}
         return {_MASTER: worker | {"replicas": 1}, **others}
@@ -145,23 +145,23 @@ def _replicas(request: Request, way: _Way) -> Object:
 
 def _command(request: Request, way: _Way) -> list[str]:
     script = [request.script, *request.arguments]
-    # torchrun reads everything that it wants to know from the kind's variables.
+    # Both launchers read everything that they want to know from the kind's variables.
+    if way.kind == PADDLE_JOB and max(request.n_workers, request.n_gpus) > 1:
+        return ["python", "-m", "paddle.distributed.launch", *script]
     is_spread = way.kind == PYTORCH_JOB and request.n_gpus > 1
     return ["torchrun", *script] if is_spread else ["python", *script]
 
 
-def _replica(request: Request, way: _Way, command: list[str], count: int, *, has_gpus: bool = True) -> Object:
+def _replica(request: Request, way: _Way, command: list[str], count: int, *, computes: bool = True) -> Object:
     container: Object = {"name": way.container, "image": request.image_used}
     if command:
         container["command"] = command
     variables = {**_own_variables(request, way), **request.environment}
     if variables:
         container["env"] = [{"name": name, "value": value} for name, value in variables.items()]
-    wanted = {"cpu": request.cpu, "memory": request.memory}
+    wanted = {"cpu": request.cpu, "memory": request.memory, GPU: str(request.n_gpus or "")}
     limits = {name: amount for name, amount in wanted.items() if amount}
-    if request.n_gpus and has_gpus:
-        limits[GPU] = str(request.n_gpus)
-    if limits:
+    if limits and computes:
         container["resources"] = {"limits": limits}
     pod: Object = {"containers": [container]}
     mount_files(pod, request.code_name, request.files)
