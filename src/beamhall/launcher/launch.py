@@ -14,6 +14,7 @@ from typing import Any
 from beamhall.kernel.errors import ApiError, UserError
 from beamhall.launcher.command import run
 from beamhall.launcher.orders import Orders, orders_of
+from beamhall.launcher.pausing import pause_after, pause_before
 from beamhall.storage import Stores, locate
 
 _OUTPUT_FILE = "executor_output.json"
@@ -32,7 +33,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         orders = orders_of(arguments, environ)
         stores = Stores(orders.options)
         _fetch(orders, stores)
+        pause_before(environ)
         code = run(orders.command, orders.env)
+        pause_after(environ, code)
         if code == 0:
             _store(orders, stores)
     except (UserError, ApiError) as error:

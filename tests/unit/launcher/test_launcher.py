@@ -199,3 +199,24 @@ def test_it_loads_no_server_code() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("when", "code", "held"),
+    [("BEFORE", 0, "before"), ("AFTER", 3, "after"), ("ON_ERROR", 3, "after"), ("ON_ERROR", 0, ""), ("NEVER", 0, "")],
+)
+def test_a_step_is_held_until_somebody_lets_it_go_on(tmp_path: Path, when: str, code: int, held: str) -> None:
+    environ = {**os.environ, "BEAMHALL_TRANSFERS": '{"fetch": [], "store": []}', f"ARGO_DEBUG_PAUSE_{when}": "true"}
+    line = [sys.executable, "-I", "-m", "beamhall.launcher", "--", "sh", "-c", f"echo ran > ran; exit {code}"]
+    with subprocess.Popen(line, env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        if held:
+            told = process.stderr.readline()
+            assert told.startswith(f"beamhall: paused {held} the step's command")
+            assert (tmp_path / "ran").exists() is (held == "after")
+            assert process.poll() is None
+            Path(told.split()[-1]).touch()
+        assert process.wait(30) == code
+        if held:
+            Path(told.split()[-1]).unlink()
+    assert (tmp_path / "ran").exists()

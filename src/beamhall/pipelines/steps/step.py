@@ -27,8 +27,8 @@ from beamhall.pipelines.steps.platform.draft import Draft
 from beamhall.pipelines.steps.pods import add_workspace, begin_container, finish_container, pod_of
 from beamhall.pipelines.steps.results import outputs_of
 from beamhall.pipelines.steps.templates import Template
-from beamhall.pipelines.steps.transfers import apply_transfers, is_local, transfers_of
-from beamhall.pipelines.steps.values import BadStep, Step
+from beamhall.pipelines.steps.transfers import apply_pause, apply_transfers, is_local, is_paused, transfers_of
+from beamhall.pipelines.steps.values import BadStep, Step, Transfers
 
 
 def step_of(start: Start, facts: RunFacts, attempt: int) -> Step:
@@ -162,9 +162,12 @@ class _Making:
         if needs_workspace:
             add_workspace(facts.workspace_claim, draft)
         transfers = transfers_of(self.root, self.start.inputs.artifacts, is_moved=template.mentions_custom_path)
-        launcher = tuple(facts.launcher) if transfers is not None else ()
-        if transfers is not None and launcher:
-            apply_transfers(transfers, draft, facts.launcher_env)
+        is_held = bool(facts.launcher and container.command) and is_paused(draft)
+        launcher = tuple(facts.launcher) if transfers is not None or is_held else ()
+        if launcher:
+            apply_transfers(transfers or Transfers((), ()), draft, facts.launcher_env)
+        if is_held:
+            apply_pause(draft)
         finish_container(container, draft, context, launcher)
         name = pod_name(facts.pipeline.name, facts.run_id, self.start.path, self.attempt)
         return self._step(

@@ -51,6 +51,17 @@ def transfers_of(root: str, inputs: Mapping[str, Sequence[ArtifactRef]], *, is_m
     return Transfers(tuple(fetch.items()), ((local_path({"uri": root}), root),))
 
 
+def is_paused(draft: Draft) -> bool:
+    """Tell whether a step is to be held, so that people can look into its Pod: ``set_debug_pause`` of the SDK."""
+    asked = {one["name"]: str(one.get("value", "")).lower() for one in draft.container.get("env", ())}
+    return any(asked.get(f"ARGO_DEBUG_PAUSE_{when}") == "true" for when in ("BEFORE", "AFTER", "ON_ERROR"))
+
+
+def apply_pause(draft: Draft) -> None:
+    """Give a Pod room for the files by which a step that is held goes on, where Argo has them."""
+    draft.mount("var-run-argo", {"emptyDir": {}}, {"mountPath": "/var/run/argo"}, is_handed=False)
+
+
 def apply_transfers(transfers: Transfers, draft: Draft, env: Sequence[Object]) -> None:
     """Give a Pod room for what is fetched and stored; tell it what that is, and by ``env`` how stores are reached."""
     mounts = {f"/{path.split('/')[1]}" for path, uri in transfers.store if not is_local(uri)}

@@ -151,6 +151,23 @@ def test_placeholders_are_filled_everywhere() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("when", ["BEFORE", "AFTER", "ON_ERROR"])
+def test_a_step_that_is_to_be_held_runs_below_the_launcher(when: str) -> None:
+    asked = {"name": f"ARGO_DEBUG_PAUSE_{when}", "value": "true"}
+    launcher = {"launcher": ("beamhall-launcher",)}
+    pod = OneTask({"image": "i", "command": ["run"], "env": [asked]}, facts=launcher).pod()
+    container = pod["spec"]["containers"][0]
+    assert container["command"] == ["beamhall-launcher", "--", "run"]
+    assert {"name": "BEAMHALL_TRANSFERS", "value": '{"fetch":[],"store":[]}'} in container["env"]
+    assert container["volumeMounts"] == [{"name": "var-run-argo", "mountPath": "/var/run/argo"}]
+    assert problems_of(pod) == []
+    for other in (
+        {"image": "i", "env": [asked]},
+        {"image": "i", "command": ["run"], "env": [{**asked, "value": "no"}]},
+    ):
+        assert OneTask(other, facts=launcher).container().get("command", ["run"]) == ["run"]
+
+
 def test_a_constant_may_name_the_job_and_a_value_may_not() -> None:
     one = OneTask(
         inputs={"a": "STRING", "b": "STRING", "c": "STRUCT"},
