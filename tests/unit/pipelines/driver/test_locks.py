@@ -1,5 +1,6 @@
 """Runs that name a mutex or a semaphore wait for each other, over crashes too, and no longer than they must."""
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from beamhall.kernel.kinds import CONFIG_MAP
+from beamhall.pipelines.driver.files import Root
 from beamhall.pipelines.driver.locks import Locks
 from beamhall.pipelines.spec.platform import PipelineConfig
 from tests.models.cluster import ModelCluster
@@ -104,15 +106,24 @@ async def test_after_a_crash_the_runs_that_had_begun_keep_their_locks(world: Wor
         first = await world.submit(one("a", mutex))
         await world.until(lambda: world.begun == ["/a"])
         second = await world.submit(one("b", mutex))
-    for _ in range(3):  # who comes first differs from start to start
-        async with world.driver(poll_s=0.02):
-            other = await world.submit(document({"c": task()}))
-            await world.until(lambda: "/c" in world.begun)
-            assert await state(world, second) == "PENDING"
-            end(world, "/c")
-            await world.ended(other)
-            world.begun.remove("/c")
+    usual, gate, asked = world.root_of, asyncio.Event(), []
+
+    async def slow_for_the_first(namespace: str) -> Root:
+        asked.append(namespace)
+        if len(asked) == 1:  # the run that had begun, which is looked at first
+            await gate.wait()
+        return await usual(namespace)
+
+    world.root_of = slow_for_the_first
     async with world.driver(poll_s=0.02):
+        other = await world.submit(document({"c": task()}))
+        await world.until(lambda: "/c" in world.begun)
+        end(world, "/c")
+        await world.ended(other)
+        assert await state(world, second) == "PENDING"
+        gate.set()
+        await world.until(lambda: len(asked) > 4)
+        assert await state(world, second) == "PENDING"
         end(world, "/a")
         await world.ended(first)
         await world.until(lambda: "/b" in world.begun)
