@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.distribution import ByModule, number_of_workers
 from tests.postgresql import Server, is_installed, running_server
@@ -14,6 +15,8 @@ from tests.service import ServiceProcess
 
 pytest.register_assert_rewrite("tests.pipelines")  # before any test imports it
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each service, command and container would compile all it imports
+settings.register_profile("beamhall", deadline=None)  # the time of an example says how busy the machine is
+settings.load_profile("beamhall")
 
 
 @pytest.hookimpl(optionalhook=True)
