@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -22,27 +23,49 @@ import pytest
 
 from tests.service import ServiceProcess, wait_for
 
-ROUNDS = 4
-SERVICE_KILLS = 2
+ROUNDS = 3
+SERVICE_KILLS = 2  # a round; with a replica of each job, 30 kills in all
 _PATIENCE_S = 60.0
 _NAMESPACE = "lab"
-_POLICIES = ("Never", "OnFailure", "ExitCode")
-_KINDS = {
-    "TFJob": ("tfReplicaSpecs", "tensorflow", ("Chief", "Worker")),
-    "PyTorchJob": ("pytorchReplicaSpecs", "pytorch", ("Master", "Worker")),
-    "XGBoostJob": ("xgbReplicaSpecs", "xgboost", ("Master", "Worker")),
-    "PaddleJob": ("paddleReplicaSpecs", "paddle", ("Master", "Worker")),
-    "MPIJob": ("mpiReplicaSpecs", "mpi", ("Launcher", "Worker")),
-    "JAXJob": ("jaxReplicaSpecs", "jax", ("Worker",)),
-}
+_SCHEDULING = "/k8s/apis/scheduling.x-k8s.io/v1alpha1"
 _PROGRAM = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]):\n    time.sleep(0.02)\n"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job: its API, how it names its replicas, the restart policies that it may have."""
+
+    name: str
+    replicas_field: str
+    container: str
+    types: Sequence[str]
+    api: str = "kubeflow.org/v1"
+    policies: Sequence[str] = ("Never", "OnFailure", "ExitCode")
+
+    @property
+    def path(self) -> str:
+        return f"/k8s/apis/{self.api}/namespaces/{_NAMESPACE}/{self.name.lower()}s"
+
+
+_KINDS = {
+    "tf": Kind("TFJob", "tfReplicaSpecs", "tensorflow", ("Chief", "Worker")),
+    "pytorch": Kind("PyTorchJob", "pytorchReplicaSpecs", "pytorch", ("Master", "Worker")),
+    "xgboost": Kind("XGBoostJob", "xgbReplicaSpecs", "xgboost", ("Master", "Worker")),
+    "paddle": Kind("PaddleJob", "paddleReplicaSpecs", "paddle", ("Master", "Worker")),
+    "jax": Kind("JAXJob", "jaxReplicaSpecs", "jax", ("Worker",)),
+    "mpi": Kind("MPIJob", "mpiReplicaSpecs", "mpi", ("Launcher", "Worker")),
+    "mpi-v2": Kind(
+        "MPIJob", "mpiReplicaSpecs", "mpi", ("Launcher", "Worker"), "kubeflow.org/v2beta1", ("Never", "OnFailure")
+    ),
+    "train": Kind("TrainJob", "", "node", ("Node-0",), "trainer.kubeflow.org/v1alpha1", ("Never", "OnFailure")),
+}
 
 
 @dataclass
 class Job:
     """A job of a round, and what was done to it."""
 
-    kind: str
+    kind: Kind
     name: str
     policy: str
     clean: str
@@ -50,34 +73,62 @@ class Job:
 
     @property
     def path(self) -> str:
-        return f"/k8s/apis/kubeflow.org/v1/namespaces/{_NAMESPACE}/{self.kind.lower()}s"
+        return self.kind.path
+
+    @property
+    def is_train_job(self) -> bool:
+        return self.kind.name == "TrainJob"
 
     @property
     def replicas(self) -> Sequence[str]:
-        """The names of its Pods."""
-        types = _KINDS[self.kind][2]
+        """The names of its Pods, which for a TrainJob have some letters more."""
+        types = self.kind.types
         first = types[0].lower()
         if len(types) == 1:
             return [f"{self.name}-{first}-0", f"{self.name}-{first}-1"]
         return [f"{self.name}-launcher" if first == "launcher" else f"{self.name}-{first}-0", f"{self.name}-worker-0"]
 
     @property
+    def good(self) -> str:
+        """The condition that says that all is well."""
+        return "Complete" if self.is_train_job else "Succeeded"
+
+    @property
     def expected(self) -> str:
         """How upstream's controller lets it end."""
-        decisive = [name for name in self.killed if not (self.kind == "MPIJob" and "worker" in name)]
-        return "Failed" if decisive and self.policy == "Never" else "Succeeded"
+        is_mpi = self.kind.name == "MPIJob"
+        is_tried_again = self.kind.api.endswith("v2beta1")  # a launcher, as a Job's Pod is
+        decisive = [name for name in self.killed if not (is_mpi and (is_tried_again or "worker" in name))]
+        return "Failed" if decisive and self.policy == "Never" else self.good
 
     def manifest(self, go: Path) -> dict[str, Any]:
-        replicas_field, container, types = _KINDS[self.kind]
-        command = ["python", "-c", _PROGRAM, str(go)]
-        main = {"name": container, "image": "python", "command": command}
+        made = {"apiVersion": self.kind.api, "kind": self.kind.name, "metadata": {"name": self.name}}
+        if self.is_train_job:
+            runtime = {"kind": "TrainingRuntime", "name": self.name}
+            return {**made, "spec": {"runtimeRef": runtime}}
+        pod = self._pod(go)
         replica = {
-            "replicas": 2 if len(types) == 1 else 1,
-            "restartPolicy": self.policy,
-            "template": {"spec": {"terminationGracePeriodSeconds": 1, "containers": [main]}},
+            "replicas": 2 if len(self.kind.types) == 1 else 1, "restartPolicy": self.policy, "template": {"spec": pod},
+        }  # fmt: skip
+        replicas = {self.kind.replicas_field: dict.fromkeys(self.kind.types, replica)}
+        return {**made, "spec": {**replicas, "runPolicy": {"cleanPodPolicy": self.clean}}}
+
+    def _pod(self, go: Path) -> dict[str, Any]:
+        main = {"name": self.kind.container, "image": "python", "command": ["python", "-c", _PROGRAM, str(go)]}
+        return {"terminationGracePeriodSeconds": 1, "containers": [main]}
+
+    def runtime(self, go: Path) -> dict[str, Any]:
+        """Make the runtime of a TrainJob: two nodes, that may fail as the policy says."""
+        pod = {**self._pod(go), "restartPolicy": self.policy}
+        template = {
+            "metadata": {"labels": {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}},
+            "spec": {"backoffLimit": 0 if self.policy == "Never" else 6, "template": {"spec": pod}},
         }
-        spec = {replicas_field: dict.fromkeys(types, replica), "runPolicy": {"cleanPodPolicy": self.clean}}
-        return {"apiVersion": "kubeflow.org/v1", "kind": self.kind, "metadata": {"name": self.name}, "spec": spec}
+        spec = {
+            "mlPolicy": {"numNodes": 2},
+            "template": {"spec": {"replicatedJobs": [{"name": "node", "template": template}]}},
+        }
+        return {"apiVersion": self.kind.api, "kind": "TrainingRuntime", "metadata": {"name": self.name}, "spec": spec}
 
 
 class Lab:
@@ -109,7 +160,7 @@ class Lab:
         return list(status.get("conditions") or ())
 
     def uid_of(self, pod: str) -> str:
-        return next((obj["metadata"]["uid"] for obj in self.objects("pods") if obj["metadata"]["name"] == pod), "")
+        return next((obj["metadata"]["uid"] for obj in self.objects("pods") if _is(obj, pod)), "")
 
     def kill_replica(self, job: Job, pod: str, uid: str, after_s: float) -> None:
         """Kill what runs in a Pod, so long after it began to run."""
@@ -144,20 +195,28 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab.service.stop()
 
 
+def _is(obj: dict[str, Any], pod: str) -> bool:
+    """Tell whether an object is this Pod, whose name may have some letters more."""
+    return bool(re.fullmatch(rf"{pod}(-[a-z0-9]{{5}})?", obj["metadata"]["name"]))
+
+
 def _ends(lab: Lab, job: Job) -> bool:
-    return any(c["type"] in ("Succeeded", "Failed") and c["status"] == "True" for c in lab.conditions(job))
+    return any(c["type"] in (job.good, "Failed") and c["status"] == "True" for c in lab.conditions(job))
 
 
 def _check_end(lab: Lab, job: Job) -> None:
     wait_for(f"the end of {job}", lambda: _ends(lab, job), _PATIENCE_S)
     found = lab.ask("GET", f"{job.path}/{job.name}")
     held = {c["type"]: c["status"] for c in found["status"]["conditions"]}
+    lab.finished[f"{job.path}/{job.name}"] = found["status"]["conditions"]
+    if job.is_train_job:
+        assert held == {job.expected: "True"}, f"{job}: {json.dumps(found['status'])}"
+        return
     assert next(iter(held)) == "Created", held
     assert list(held)[-1] == job.expected, f"{job}: {json.dumps(found['status'])}"
     held.pop("Restarting", None)  # upstream keeps it where a job ends before all of it was seen to run again
     assert held | {"Running": "False"} == {"Created": "True", "Running": "False", job.expected: "True"}, (job, held)
     assert found["status"]["completionTime"] >= found["status"]["startTime"]
-    lab.finished[f"{job.path}/{job.name}"] = found["status"]["conditions"]
 
 
 def _check_nothing_is_left(lab: Lab, jobs: Sequence[Job]) -> None:
@@ -167,14 +226,16 @@ def _check_nothing_is_left(lab: Lab, jobs: Sequence[Job]) -> None:
     services = {obj["metadata"]["name"] for obj in lab.objects("services")}
     assert set(pods.values()) <= {"Succeeded", "Failed"}, pods
     for job in jobs:
-        if job.clean == "All":
+        if job.is_train_job:
+            assert job.expected == "Failed" or sum(name.startswith(job.name) for name in pods) == 2, (job, pods)
+        elif job.clean == "All":
             kept = {name for name in job.replicas if name.endswith("-launcher")}
             assert {name for name in job.replicas if name in pods} == kept, (job, pods)
             assert not services & set(job.replicas), (job, services)
         elif job.clean == "None":
             assert set(job.replicas) <= pods.keys(), (job, pods)
-    groups = lab.objects("podgroups", "/k8s/apis/scheduling.x-k8s.io/v1alpha1")
-    assert groups == [], "what they waited for together goes with their end"
+    groups = {obj["metadata"]["name"] for obj in lab.objects("podgroups", _SCHEDULING)}
+    assert groups <= {job.name for job in jobs if job.is_train_job}, "what they waited for together goes with their end"
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
@@ -182,10 +243,12 @@ def test_jobs_end_as_they_must_whoever_is_killed(lab: Lab, tmp_path: Path, seed:
     chance, before = random.Random(seed), lab.n_kills
     go = tmp_path / "go"
     jobs = [
-        Job(kind, f"{kind.lower()}-{seed}", chance.choice(_POLICIES), chance.choice(("None", "Running", "All")))
-        for kind in _KINDS
+        Job(kind, f"{name}-{seed}", chance.choice(kind.policies), chance.choice(("None", "Running", "All")))
+        for name, kind in _KINDS.items()
     ]
     for job in jobs:
+        if job.is_train_job:
+            lab.ask("POST", job.path.replace("trainjobs", "trainingruntimes"), job.runtime(go))
         lab.ask("POST", job.path, job.manifest(go))
     victims = [(job, chance.choice(job.replicas)) for job in jobs]
     chance.shuffle(victims)
@@ -216,10 +279,8 @@ def test_jobs_end_as_they_must_whoever_is_killed(lab: Lab, tmp_path: Path, seed:
         lab.ask("DELETE", f"{path}?propagationPolicy=Background")
     wait_for("no Pods", lambda: not lab.objects("pods"), _PATIENCE_S)
     wait_for("no Services", lambda: not lab.objects("services"), _PATIENCE_S)
+    wait_for("no PodGroups", lambda: not lab.objects("podgroups", _SCHEDULING), _PATIENCE_S)
 
 
 def _runs(lab: Lab, pod: str) -> bool:
-    return any(
-        obj["metadata"]["name"] == pod and (obj.get("status") or {}).get("phase") == "Running"
-        for obj in lab.objects("pods")
-    )
+    return any(_is(obj, pod) and (obj.get("status") or {}).get("phase") == "Running" for obj in lab.objects("pods"))
