@@ -9,6 +9,7 @@ from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import CustomTrainer, TrainerClient
 from kubeflow.trainer.types.types import (
     HuggingFaceDatasetInitializer,
+    HuggingFaceModelInitializer,
     Initializer,
     S3DatasetInitializer,
     S3ModelInitializer,
@@ -16,6 +17,7 @@ from kubeflow.trainer.types.types import (
 from kubernetes import config
 
 from tests.environments import share_environments
+from tests.hub_server import hub_server
 from tests.s3_server import REGION, S3Server, s3_server
 from tests.service import ServiceProcess, needs_kubectl
 
@@ -25,16 +27,16 @@ _IMAGES = "ghcr.io/kubeflow/trainer"
 _SHARED = {"name": "initializer", "mountPath": "/workspace"}
 
 
-def _job(name: str, step: str, image: str, **more: Any) -> dict[str, Any]:
-    nowhere = {"name": "HF_ENDPOINT", "value": "http://127.0.0.1:9"}
-    container = {"name": name, "image": image, "volumeMounts": [_SHARED], "env": [nowhere]}
+def _job(name: str, step: str, image: str, hub: str, **more: Any) -> dict[str, Any]:
+    endpoint = {"name": "HF_ENDPOINT", "value": hub}
+    container = {"name": name, "image": image, "volumeMounts": [_SHARED], "env": [endpoint]}
     pod = {"containers": [container], "restartPolicy": "Never"}
     labels = {"trainer.kubeflow.org/trainjob-ancestor-step": step}
     template = {"metadata": {"labels": labels}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}}
     return {"name": name, "template": template, **more}
 
 
-def _runtime() -> dict[str, Any]:
+def _runtime(name: str, hub: str) -> dict[str, Any]:
     """Make a runtime whose node trains when both initializers have fetched what is asked for."""
     steps = ("dataset-initializer", "model-initializer")
     first = [{"name": step, "status": "Complete"} for step in steps]
@@ -43,13 +45,13 @@ def _runtime() -> dict[str, Any]:
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }
     jobs = [
-        *(_job(step, step, f"{_IMAGES}/{step}") for step in steps),
-        _job("node", "trainer", "python:3.11", dependsOn=first),
+        *(_job(step, step, f"{_IMAGES}/{step}", hub) for step in steps),
+        _job("node", "trainer", "python:3.11", hub, dependsOn=first),
     ]
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "TrainingRuntime",
-        "metadata": {"name": "fetching", "labels": {"trainer.kubeflow.org/framework": "plain"}},
+        "metadata": {"name": name, "labels": {"trainer.kubeflow.org/framework": "plain"}},
         "spec": {
             "mlPolicy": {"numNodes": 1},
             "template": {"spec": {"volumeClaimPolicies": [{"templates": [claim]}], "replicatedJobs": jobs}},
@@ -67,13 +69,22 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+def hub() -> Iterator[str]:
+    rows = {"data/rows.csv": b"of the hub", "README.md": b"about"}
+    net = {"config.json": b"{}", "net.safetensors": b"weights", "net.bin": b"the same again"}
+    with hub_server({"datasets/lab/rows": rows, "models/lab/net": net}) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, hub: str) -> Iterator[ServiceProcess]:
     running = ServiceProcess(tmp_path_factory.mktemp("data") / "data", "--stop-pods")
     share_environments(running.data)
     running.start()
     try:
         running.kubectl("create", "namespace", "lab")
-        running.kubectl("apply", "-n", "lab", "-f", "-", stdin=json.dumps(_runtime()))
+        for name, endpoint in (("fetching", "http://127.0.0.1:9"), ("fetching-from-hub", hub)):
+            running.kubectl("apply", "-n", "lab", "-f", "-", stdin=json.dumps(_runtime(name, endpoint)))
         yield running
     finally:
         running.stop()
@@ -112,6 +123,25 @@ def test_dataset_and_model_from_s3(trainer: TrainerClient, s3: S3Server) -> None
     assert list(trainer.get_job_logs(name)) == [
         "/workspace/dataset/rows.csv: of set/rows.csv",
         "/workspace/model/config.json: of model/config.json",
+    ], "and none of what the SDK leaves out of models"
+
+
+def test_dataset_and_model_from_a_hub(trainer: TrainerClient) -> None:
+    name = trainer.train(
+        runtime=trainer.get_runtime("fetching-from-hub"),
+        initializer=Initializer(
+            dataset=HuggingFaceDatasetInitializer("hf://lab/rows"), model=HuggingFaceModelInitializer("hf://lab/net")
+        ),
+        trainer=CustomTrainer(func=_show),
+    )
+    trainer.wait_for_job_status(name, timeout=_TIMEOUT_S, polling_interval=1)
+    files = [line for line in trainer.get_job_logs(name) if line.startswith("/workspace/")]
+    shown = [line for line in files if "/.cache/" not in line]  # where hf keeps what it knows of them
+    assert shown == [
+        "/workspace/dataset/README.md: about",
+        "/workspace/dataset/data/rows.csv: of the hub",
+        "/workspace/model/config.json: {}",
+        "/workspace/model/net.safetensors: weights",
     ], "and none of what the SDK leaves out of models"
 
 

@@ -87,7 +87,7 @@ def _job(kind: str, replicas: str, container: str, n: int) -> Any:
     main = client.V1Container(name=container, image=_IMAGE, command=["python", "-c", "print('hello')"])
     template = client.V1PodTemplateSpec(spec=client.V1PodSpec(containers=[main]))
     replica = _MODELS.KubeflowOrgV1ReplicaSpec(replicas=n, template=template, restart_policy="Never")
-    types = {"Master" if kind == "XGBoostJob" else "Worker": replica}
+    types = {{"XGBoostJob": "Master", "MPIJob": "Launcher"}.get(kind, "Worker"): replica}
     spec = getattr(_MODELS, f"KubeflowOrgV1{kind}Spec")
     return getattr(_MODELS, f"KubeflowOrgV1{kind}")(
         api_version="kubeflow.org/v1",
@@ -101,6 +101,7 @@ def _job(kind: str, replicas: str, container: str, n: int) -> Any:
     ("kind", "replicas", "container", "n"),
     [
         ("JAXJob", "jax_replica_specs", "jax", 2),
+        ("MPIJob", "mpi_replica_specs", "mpi", 1),
         ("PaddleJob", "paddle_replica_specs", "paddle", 1),
         ("XGBoostJob", "xgb_replica_specs", "xgboost", 1),
     ],

@@ -23,6 +23,8 @@ import pytest
 
 from tests.service import ServiceProcess, wait_for
 
+pytestmark = pytest.mark.timeout(240)
+
 ROUNDS = 3
 SERVICE_KILLS = 2  # a round; with a replica of each job, 30 kills in all
 _PATIENCE_S = 60.0

@@ -79,8 +79,10 @@ def _download(kind: str, uri: str, directory: Path, ignored: Sequence[str], envi
     if token := environ.get("ACCESS_TOKEN"):
         env["HF_TOKEN"] = token
     excluded = [word for pattern in ignored for word in ("--exclude", pattern)]
-    command = ["hf", "download", repository, "--repo-type", kind, "--local-dir", str(directory), *excluded]
-    code = run(command, env)
+    download = ["hf", "download", repository, "--repo-type", kind, "--local-dir", str(directory), *excluded]
+    # What an attempt before has left, it takes for the whole where it does not reach the Hub: so that is asked first.
+    code = run(["hf", f"{kind}s", "info", repository], env) if any(directory.iterdir()) else 0
+    code = code or run(download, env)
     if code:
         raise UserError(f"cannot download {uri}: hf ended with {code}; what it says stands above")
 

@@ -132,3 +132,9 @@ def test_the_hub_is_asked_by_its_own_program(initializer: Initializer, tmp_path:
     assert initializer.said == f"t: download owner/name {options}\n"
     assert initializer.run(STORAGE_URI="hf://owner/name", **{**told, "HF_EXIT": "3"}) == 1
     assert "cannot download hf://owner/name: hf ended with 3" in initializer.said
+    (initializer.directory / "half").touch()
+    assert initializer.run("model", STORAGE_URI="hf://owner/name", **{**told, "HF_EXIT": "3"}) == 1
+    assert initializer.said.startswith("t: models info owner/name\nbeamhall: "), "hf would take the half for the whole"
+    assert initializer.run(STORAGE_URI="hf://owner/name", **told) == 0
+    assert initializer.said.splitlines()[0] == "t: datasets info owner/name"
+    assert initializer.said.splitlines()[1].startswith("t: download owner/name ")
