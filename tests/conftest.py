@@ -1,5 +1,6 @@
 """Fixtures for every test: a running service as a user runs it."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -65,3 +66,9 @@ def postgresql() -> Iterator[Server]:
         pytest.skip("PostgreSQL is not installed")
     with running_server() as server:
         yield server
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of Python's garbage collection: walking through it takes half a second each time."""
+    gc.collect()
+    gc.freeze()
