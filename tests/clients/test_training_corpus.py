@@ -20,7 +20,7 @@ from tests.service import ServiceProcess, needs_kubectl, wait_for
 
 ROWS = training.rows()
 _XGBOOST = [row for row in ROWS if row.kind == "XGBoostJob"]
-_PATIENCE_S = 120.0
+_PATIENCE_S = 240.0
 
 pytestmark = [
     needs_kubectl,

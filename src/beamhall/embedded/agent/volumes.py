@@ -65,7 +65,7 @@ def make_volume(pod: ReadOnlyObject, volume: Volume, own: PodDirectory, roots: R
             _make_memory(own)
         if "emptyDir" in volume:
             path.mkdir(parents=True, exist_ok=True)
-            path.chmod(0o777 if path.parent == own.volumes else 0o700)
+            path.chmod(0o777)  # whoever the containers are; what it lies in, in memory too, is closed to others
         elif claim := claim_of(pod, volume):
             _link(path, claim_directory(pod, claim, roots, contents))
         elif "hostPath" in volume:

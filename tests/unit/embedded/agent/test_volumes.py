@@ -151,7 +151,8 @@ def test_made_volumes_stand_on_disk(tmp_path):
     assert secret.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "claims/ns/d").is_dir()
     assert (own.volumes / "e").stat().st_mode & 0o777 == 0o777
-    assert (memory_root("uid-1") / "m").is_dir()
+    assert (memory_root("uid-1") / "m").stat().st_mode & 0o777 == 0o777
+    assert memory_root("uid-1").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "host").is_dir()
     remove_memory("uid-1")
     assert not memory_root("uid-1").exists()
