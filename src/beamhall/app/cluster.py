@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from beamhall.app.controllers import embedded_controllers, embedded_definitions
 from beamhall.app.definitions import install_definitions, install_roles
+from beamhall.app.placing import PlacingAtOnce
 from beamhall.app.pod_access import PodAccess, publish
 from beamhall.app.settings import Settings, simulated_resources
 from beamhall.app.trainer import install_trainer
@@ -173,7 +174,12 @@ async def embedded_cluster(
 
     try:
         api = create_resource_api(
-            store, clock, random.SystemRandom(), validators=training_validators(look), identity=identity
+            store,
+            clock,
+            random.SystemRandom(),
+            admissions=[PlacingAtOnce(store, settings.node_name)],
+            validators=training_validators(look),
+            identity=identity,
         )
         yield Cluster(settings, clock, api, access)
     finally:

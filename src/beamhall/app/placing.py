@@ -1,0 +1,32 @@
+"""Giving brief Pods their node when they are made, where there is nothing to choose: see ``at_once`` for when."""
+
+from beamhall.embedded.api.core import Operation
+from beamhall.embedded.store.store import Store
+from beamhall.embedded.workloads.scheduling.at_once import may_go_at_once
+from beamhall.kernel.kinds import NODE, POD
+from beamhall.kernel.names import BRIEF_ANNOTATION
+from beamhall.kernel.objects import annotations_of
+
+
+class PlacingAtOnce:
+    """An ``Admission``, to be asked once it is settled what a Pod asks for.
+
+    Args:
+        store: Where Pods and nodes are.
+        node: Name of the node that the service itself is.
+    """
+
+    def __init__(self, store: Store, node: str) -> None:
+        self._store = store
+        self._node = node
+
+    async def admit(self, operation: Operation) -> None:
+        """Let a write pass; give a Pod that is made its node, if it needs no scheduler."""
+        if operation.resource.kind != POD or operation.verb != "create" or operation.subresource:
+            return
+        pod = operation.object
+        if annotations_of(pod).get(BRIEF_ANNOTATION) != "true" or self._store.count(NODE.resource) != 1:
+            return
+        node = self._store.get(NODE.resource, "", self._node)
+        if node is not None and may_go_at_once(pod, node, self._store.count(POD.resource)):
+            pod["spec"]["nodeName"] = self._node
