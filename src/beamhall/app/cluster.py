@@ -177,7 +177,7 @@ async def embedded_cluster(
             store,
             clock,
             random.SystemRandom(),
-            admissions=[PlacingAtOnce(store, settings.node_name)],
+            admissions=[PlacingAtOnce(store)],
             validators=training_validators(look),
             identity=identity,
         )

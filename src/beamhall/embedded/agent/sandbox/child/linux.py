@@ -140,6 +140,11 @@ def drop_capabilities() -> None:
     syscall(SYS_CAPSET, header, (ctypes.c_uint32 * 6)())
 
 
+def populate(address: int, size_bytes: int) -> bool:
+    """Give this process pages of its own there, as writing to them would. False if that cannot be done."""
+    return int(_libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), ctypes.c_int(23))) == 0
+
+
 def write_memory(address: int, data: bytes) -> None:
     """Overwrite bytes of this process at an address. The caller must know that they may be written."""
     ctypes.memmove(ctypes.c_void_p(address), data, len(data))

@@ -23,7 +23,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from beamhall.embedded.agent.sandbox.child import ending, linux, record
+from beamhall.embedded.agent.sandbox.child import ending, linux, pages, record
 
 _FILE = "\0file"  # as in ``specification``
 _CUSTOMIZERS = frozenset(("sitecustomize", "usercustomize"))
@@ -72,12 +72,11 @@ def prepare(spec: Mapping[str, Any]) -> bool:
 
 
 def rehearse() -> None:
-    """Touch what ``prepare`` touches, in a container that does not know yet what it is."""
-    _python_path("/nowhere")
-    _hides([])
-    linux.stat_fields("self")
+    """Have memory copied that other containers wrote to, in one that does not know yet what it is."""
+    _pages[0].copy()
 
 
+_pages: list[pages.Pages] = []
 _kept: dict[str, types.ModuleType] = {}
 _loaded: set[str] = set()
 
@@ -91,6 +90,7 @@ def remember() -> None:
     """In the zygote, after all else: note what is there for all programs, so that none has to find it out."""
     _kept.update({n: m for n, m in sys.modules.items() if n.partition(".")[0] not in _UNSPARED and m is not None})
     _loaded.update({name.partition(".")[0] for name in sys.modules} - _OURS - set(sys.builtin_module_names))
+    _pages.append(pages.Pages())
 
 
 def _spare() -> None:
@@ -241,6 +241,7 @@ def program(warm: Mapping[str, Any]) -> Callable[[], None]:
 
     def run() -> None:
         code = _run(warm)
+        _pages[0].tell()
         ending.end_process(code, _kept, _spare)
         raise SystemExit(code)
 

@@ -167,9 +167,9 @@ def serve(fd: int, modules: Sequence[str]) -> Callable[[], None]:
         os._exit(1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     linux.boot_id()  # known to all that are forked
-    warm.remember()
     gc.collect()
     gc.freeze()
+    warm.remember()
     shims = _Shims(channel)
     while True:
         tenant, fds = shims.wait()
