@@ -76,6 +76,9 @@ class World:
         )
         return [self.objects[Key(kind, namespace, name)] for namespace, name in found]
 
+    def unassigned(self, kind: Kind) -> Sequence[Object]:
+        return [obj for obj in self.list(kind) if not (obj.get("spec") or {}).get("nodeName")]
+
     def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
         """Give the objects whose selector means labels."""
         found = self.list(kind, namespace)

@@ -68,7 +68,7 @@ async def carried(pipeline: Pipeline, seed: int, crashes: int, where: Path) -> t
     rng = random.Random(seed)
     history = History(sqlite_url(where / "history.db"))
     chosen = DriverSettings(
-        str(where / "artifacts"), fail_fast=False, steps_at_once=3, failed_pods_kept_s=0.0, loop_window=5
+        str(where / "artifacts"), fail_fast=False, steps_at_once=3, calm_s=0.0, failed_pods_kept_s=0.0, loop_window=5
     )
     world = World(where, history, chosen, behave=acts(seed), specifications=Known(pipeline))
     run_id = await world.submit({})

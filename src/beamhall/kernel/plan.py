@@ -142,6 +142,10 @@ class View(Protocol):
         """
         ...
 
+    def unassigned(self, kind: Kind) -> Sequence[ReadOnlyObject]:
+        """Give the objects of a kind that have no ``spec.nodeName``, in order of namespace and name."""
+        ...
+
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[ReadOnlyObject]:
         """Give the objects of a kind whose controller reference carries this uid, in order of name.
 

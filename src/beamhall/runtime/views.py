@@ -132,6 +132,7 @@ class Cache:
         self._sightings: dict[Name, list[Sighting]] = {}
         self._carriers: Carriers | None = None  # both from when they are first asked for
         self._choosers: Choosers | None = None
+        self._unassigned: set[Name] = set()
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -164,6 +165,10 @@ class Cache:
             for name, obj in self._objects.items():
                 self._choosers.put(name, _selector(obj))
         return [self._objects[name] for name in sorted(self._choosers.of(namespace, labels))]
+
+    def unassigned(self) -> Sequence[ReadOnlyObject]:
+        """Give the objects that have no ``spec.nodeName``, in order of namespace and name."""
+        return [self._objects[name] for name in sorted(self._unassigned)]
 
     def controlled_by(self, uid: str) -> Sequence[ReadOnlyObject]:
         """Give the objects whose controller has this uid (empty: none), in order of namespace and name."""
@@ -214,6 +219,10 @@ class Cache:
             return ()
         self._index(name, old, new)
         self._index_labels(name, new)
+        if new is None or _has_node(new):
+            self._unassigned.discard(name)
+        else:
+            self._unassigned.add(name)
         if new is None:
             del self._objects[name]
         else:
@@ -281,6 +290,10 @@ class Present:
         """Give the objects of a kind whose ``spec.selector``, plain labels, means these, in order of name."""
         return self._cache(kind).selecting(namespace, labels)
 
+    def unassigned(self, kind: Kind) -> Sequence[ReadOnlyObject]:
+        """Give the objects of a kind that have no ``spec.nodeName``, in order of namespace and name."""
+        return self._cache(kind).unassigned()
+
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[ReadOnlyObject]:
         """Give the objects of a kind whose controller reference carries this uid (empty: none), in order of name."""
         return self._cache(kind).controlled_by(owner_uid)
@@ -296,6 +309,11 @@ class Present:
 
 def _name(obj: ReadOnlyObject) -> Name:
     return namespace_of(obj), name_of(obj)
+
+
+def _has_node(obj: ReadOnlyObject) -> bool:
+    spec = obj.get("spec")
+    return isinstance(spec, Mapping) and bool(spec.get("nodeName"))
 
 
 def _selector(obj: ReadOnlyObject) -> Mapping[str, str]:

@@ -360,7 +360,7 @@ class PodWorker:
             execute = partial(run_command, self._tools.sandboxes, run.sandbox)
             target = Target(self._containers[name], self._facts.address, execute)
             self._care.begin(self._tasks, run, target, adopted)
-            self._tools.limits.notice()
+            self._tools.limits.notice(self._containers[name])
 
     async def _wait_for_end(self, name: str, run: Run) -> None:
         await run.wait()

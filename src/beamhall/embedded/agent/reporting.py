@@ -18,7 +18,7 @@ from beamhall.kernel.kinds import POD
 from beamhall.kernel.objects import Object, ReadOnlyObject, name_of, namespace_of, uid_of
 
 PATIENCE_S = 0.025
-PATIENCE_WITH_BRIEF_ONES_S = 0.25
+PATIENCE_WITH_BRIEF_ONES_S = 1.0
 """For Pods that say that they are brief (``kernel.names.BRIEF_ANNOTATION``)."""
 _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 10.0

@@ -1,7 +1,8 @@
 """Keeping logs, and deleting Pods whose steps are over: soon if they succeeded, later if people may want to look.
 
-Pods come here once the end of their step is written, and from ``sweep``, which finds those that a crash left. Bounded:
-so many at once, and failed ones only so many and so long. Read on in ``logs``.
+Pods come here once the end of their step is written, and from ``sweep``, which finds those that a crash left. Steps go
+before: while they end one after the other, their Pods stay, as long as there are not too many. Bounded: so many at
+once, and failed ones only so many and so long. Read on in ``logs``.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 _WORKERS = 4
 _ATTEMPTS = 5
+_BACKLOG = 400
+"""How many Pods may wait until no step ends for a moment."""
 
 
 class Over(msgspec.Struct, frozen=True):
@@ -62,6 +65,7 @@ class Janitor:
         self._kept: list[tuple[float, int, Over]] = []  # a heap: a pipeline may say that its Pods go sooner
         self._numbers = itertools.count()
         self._work = asyncio.Semaphore(0)
+        self._put_at = 0.0
         self._known: set[tuple[str, str]] = set()
 
     def put(self, over: Over) -> None:
@@ -69,6 +73,7 @@ class Janitor:
         key = over.namespace, over.name
         if key not in self._known:
             self._known.add(key)
+            self._put_at = asyncio.get_running_loop().time()
             self._logged.append(over)
             self._work.release()
 
@@ -82,7 +87,16 @@ class Janitor:
     async def _run_worker(self) -> None:
         while True:
             await self._work.acquire()
+            await self._calm()
             await self._finish(self._logged.popleft())
+
+    async def _calm(self) -> None:
+        """Wait until no step has ended for a moment, or too many Pods wait."""
+        loop = asyncio.get_running_loop()
+        left_s = calm_s = self._settings.calm_s
+        while len(self._logged) < _BACKLOG and left_s > 0:
+            await asyncio.sleep(left_s)
+            left_s = self._put_at + calm_s - loop.time()
 
     async def _run_expiry(self) -> None:
         """Delete failed Pods when they have been kept long enough, or there are too many."""

@@ -23,6 +23,7 @@ class DriverSettings:
         launcher: What runs around steps whose files are not on this machine; see ``steps.facts.RunFacts``.
         poll_s: How often the table of runs is looked at, in case that nobody rang.
         sweep_s: How often Pods are looked for that nobody needs.
+        calm_s: How long no step may have ended before Pods that are over are cleared away, unless there are hundreds.
         failed_pods_kept_s: How long the Pod of a failed step stays, for people to look at; its log is kept anyway.
         failed_pods_kept: How many such Pods stay; the oldest go first.
         start_patience_s: How long a Pod may be unable to start (its image is not known, say) before its step fails.
@@ -39,6 +40,7 @@ class DriverSettings:
     launcher: Sequence[str] = ("beamhall-launcher",)
     poll_s: float = 5.0
     sweep_s: float = 60.0
+    calm_s: float = 0.3
     failed_pods_kept_s: float = 3600.0
     failed_pods_kept: int = 100
     start_patience_s: float = 30.0

@@ -22,7 +22,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         server: Server = request.getfixturevalue("postgresql")
         url = server.database()
     history = History(url)
-    settings = DriverSettings(str(tmp_path / "artifacts"), steps_at_once=4, failed_pods_kept_s=0.0)
+    settings = DriverSettings(str(tmp_path / "artifacts"), steps_at_once=4, calm_s=0.0, failed_pods_kept_s=0.0)
     made = World(tmp_path, history, settings)
     async with made.agent():
         yield made

@@ -58,9 +58,9 @@ class Limits:
         """Give how far the programs of a Pod stand back, where others are weighed by what they ask for."""
         return NICENESS if self.place is not None and asks_for_nothing(pod) else 0
 
-    def notice(self) -> None:
+    def notice(self, container: Mapping[str, Any]) -> None:
         """Take in that a container was started or adopted."""
-        self._watch.notice()
+        self._watch.notice(container)
         self._metering.notice()
 
     async def run(self) -> None:

@@ -4,7 +4,8 @@ The kernel would stop the allocation. This only looks, once a second: a containe
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -30,9 +31,10 @@ class MemoryWatch:
         self._is_enforced = is_enforced
         self._began = asyncio.Event()
 
-    def notice(self) -> None:
+    def notice(self, container: Mapping[str, Any]) -> None:
         """Take in that a container was started or adopted."""
-        self._began.set()
+        if amounts_of(container).memory_bytes is not None:
+            self._began.set()
 
     async def run(self) -> None:
         """Watch until cancelled; nothing runs while there is nothing to watch."""

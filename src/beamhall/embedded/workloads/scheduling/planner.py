@@ -100,10 +100,10 @@ class Pass:
 
 def plan_scheduling(_: ReadOnlyObject, view: View) -> Plan:
     """Place what can be placed, and tell the others why not."""
-    pods = view.list(POD)
-    ours = [pod for pod in pods if not pod["spec"].get("nodeName") and is_ours(pod)]  # most have a node: be quick
+    ours = [pod for pod in view.unassigned(POD) if is_ours(pod)]
     if not ours:
         return Plan()
+    pods = view.list(POD)
     cluster = Cluster(view.list(NODE), pods)
     neighbours = Neighbours(cluster, lambda name: labels_of(view.get(NAMESPACE, name) or {}))
     run = Pass(view, cluster, neighbours, Trial(cluster, neighbours))

@@ -1,8 +1,8 @@
 """Copying at once the pages of memory that a container will write to, rather than one by one as it comes to them.
 
 What is forked shares its memory with the zygote, page by page until it writes there: Python does so wherever it counts
-a reference. A container writes to some 1,500 pages before it ends, mostly the same ones as the others of its zygote, and
-each costs a fault. So one container tells at its end which they were, in memory that all share, and the others have
+a reference. A container writes to some 1,500 pages before it ends, mostly the same ones as the others of its zygote,
+and each costs a fault. So one container tells at its end which they were, in memory that all share, and the others have
 them copied by a few calls, while they wait for their order if they were forked ahead.
 
 Containers are not trusted: what one tells is used only within what the zygote had, and can at worst cost time.
