@@ -46,8 +46,9 @@ def placed() -> dsl.Dataset:
 
 @dsl.pipeline(name="imported-again")
 def imported_again(place: str, reimport: str = "no"):
-    dsl.importer(artifact_uri=place, artifact_class=dsl.Dataset, reimport=False, metadata={"k": "v"})
-    dsl.importer(artifact_uri=place, artifact_class=dsl.Dataset, reimport=True, metadata={"k": "v"})
+    first = dsl.importer(artifact_uri=place, artifact_class=dsl.Dataset, reimport=False, metadata={"k": "v"})
+    anew = dsl.importer(artifact_uri=place, artifact_class=dsl.Dataset, reimport=True, metadata={"k": "v"})
+    anew.after(first)  # of those that are known, the oldest is taken
 
 
 @component

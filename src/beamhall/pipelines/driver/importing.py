@@ -22,10 +22,10 @@ async def imported(tools: Tools, namespace: str, wanted: Import) -> Outputs:
 
 
 def _known(tx: Reading, namespace: str, wanted: Import) -> str:
-    """Give the id of an artifact that is the same; empty if there is none."""
+    """Give the id of the oldest artifact that is the same; empty if there is none."""
     artifact = wanted.artifact
     where = (Where("namespace", "=", namespace), Where("uri", "=", artifact.uri))
-    for found in tx.find(Artifact, *where, order=Order(is_descending=True), limit=_LOOKED_AT):
+    for found in tx.find(Artifact, *where, order=Order(), limit=_LOOKED_AT):
         if found.type == artifact.type.title and found.metadata == artifact.metadata:
             return found.id
     return ""
