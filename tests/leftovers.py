@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def forget_sockets() -> Iterator[None]:
-    """Collect the sockets that clients did not close, where the warning of it cannot fail another module's test."""
+    """Collect the sockets that clients did not close, where the warning of it cannot fail another test."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

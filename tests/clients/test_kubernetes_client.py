@@ -44,6 +44,7 @@ def test_pods(core):
     assert [item.metadata.name for item in listed.items] == ["py1"]
     events = watch.Watch().stream(core.list_namespaced_pod, "default", label_selector="app=py1", timeout_seconds=20)
     event = next(iter(events))
+    events.close()
     assert (event["type"], event["object"].metadata.name) == ("ADDED", "py1")
     core.patch_namespaced_pod("py1", "default", {"metadata": {"labels": {"more": "1"}}})
     assert core.read_namespaced_pod("py1", "default").metadata.labels == {"app": "py1", "more": "1"}
