@@ -53,18 +53,13 @@ def _check(world: World, bound_before: set[str]) -> None:
     assert all("nodeName" not in p["spec"] for p in orphans)
 
 
-def _urgency(claimant: dict[str, Any], waiting: Sequence[dict[str, Any]]) -> int:
-    """Give the priority of a Pod, or the highest of its group, which starts as one."""
-    group = labels_of(claimant).get(GROUP)
-    members = [p for p in waiting if group and labels_of(p).get(GROUP) == group]
-    return max(int(p["spec"]["priority"]) for p in [claimant, *members])
-
-
 def _check_victims(world: World, plan: Plan) -> None:
     """Only what is less important than something that waits and may do so is stopped, and that something is told."""
     victims = [world.objects[action.key] for action in plan.actions if isinstance(action, Delete)]
-    waiting = [p for p in world.list(POD) if "nodeName" not in p["spec"]]
-    claimants = [_urgency(p, waiting) for p in waiting if p["spec"].get("preemptionPolicy") != "Never"]
+    claimants = [
+        p["spec"]["priority"] for p in world.list(POD)
+        if "nodeName" not in p["spec"] and p["spec"].get("preemptionPolicy") != "Never"
+    ]  # fmt: skip
     for victim in victims:
         assert victim["spec"]["priority"] < max(claimants)
 

@@ -130,9 +130,9 @@ class Cache:
         self._names: dict[str, list[str]] = {}  # by namespace, in order
         self._controlled: dict[str, set[Name]] = {}
         self._sightings: dict[Name, list[Sighting]] = {}
-        self._carriers: Carriers | None = None  # both from when they are first asked for
+        self._carriers: Carriers | None = None  # all three from when they are first asked for
         self._choosers: Choosers | None = None
-        self._unassigned: set[Name] = set()
+        self._unassigned: set[Name] | None = None
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -168,6 +168,8 @@ class Cache:
 
     def unassigned(self) -> Sequence[ReadOnlyObject]:
         """Give the objects that have no ``spec.nodeName``, in order of namespace and name."""
+        if self._unassigned is None:
+            self._unassigned = {name for name, obj in self._objects.items() if not _has_node(obj)}
         return [self._objects[name] for name in sorted(self._unassigned)]
 
     def controlled_by(self, uid: str) -> Sequence[ReadOnlyObject]:
@@ -219,10 +221,8 @@ class Cache:
             return ()
         self._index(name, old, new)
         self._index_labels(name, new)
-        if new is None or _has_node(new):
-            self._unassigned.discard(name)
-        else:
-            self._unassigned.add(name)
+        if self._unassigned is not None:
+            (self._unassigned.discard if new is None or _has_node(new) else self._unassigned.add)(name)
         if new is None:
             del self._objects[name]
         else:

@@ -77,6 +77,15 @@ def test_nobody_is_stopped_in_vain(residents: list[Any], asked: dict[str, Any]) 
     assert nominated(world) == ""
 
 
+def test_a_member_for_which_nobody_may_be_stopped_makes_its_group_no_more_urgent() -> None:
+    world = World(node(cpu="2"), pod("same", cpu="1", on="n"), pod_group(members=2))
+    world.put(*pod("g0", cpu="1", group="g", priority=5, preemptionPolicy="Never"))
+    world.put(*pod("g1", cpu="1", group="g"))
+    assert deleted(schedule(world), POD) == []
+    world.put(*pod("g1", cpu="1", group="g", priority=1))
+    assert deleted(schedule(world), POD) == ["same"]
+
+
 def test_few_and_unimportant_victims_are_chosen_over_nodes() -> None:
     world = World(
         node("a", cpu="2"), node("b", cpu="2"), node("c", cpu="2"),

@@ -22,7 +22,7 @@ from beamhall.embedded.workloads.scheduling.fits import Fit
 from beamhall.embedded.workloads.scheduling.neighbours import Neighbours
 from beamhall.embedded.workloads.scheduling.preemption import Room, Trial
 from beamhall.embedded.workloads.scheduling.shapes import Shape, shape_of
-from beamhall.embedded.workloads.scheduling.units import Group, Unit, is_gated, is_ours, units_of
+from beamhall.embedded.workloads.scheduling.units import Group, Unit, is_gated, is_ours, may_preempt, units_of
 from beamhall.embedded.workloads.scheduling.words import THE_GROUP, explain, say_labels
 from beamhall.kernel.amounts import add
 from beamhall.kernel.clock import parse_time
@@ -218,7 +218,7 @@ def _make_room(run: Pass, unit: Unit, pods: Sequence[ReadOnlyObject], n_wanted: 
 
     What is found is counted as taken by these Pods, and the victims as ending.
     """
-    if not all(_may_preempt(pod) for pod in pods) or not run.trial.can_help(unit.priority):
+    if not all(may_preempt(pod) for pod in pods) or not run.trial.can_help(unit.urgency):
         return None
     rooms: list[Room] = []
     waiting: list[Resident] = []
@@ -233,7 +233,7 @@ def _make_room(run: Pass, unit: Unit, pods: Sequence[ReadOnlyObject], n_wanted: 
         return rooms
     if pods and not rooms:
         shape = shape_of(pods[0])
-        run.in_vain[shape] = max(unit.priority, run.in_vain.get(shape, unit.priority))
+        run.in_vain[shape] = max(unit.urgency, run.in_vain.get(shape, unit.urgency))
     run.take_back(waiting)
     for room in rooms:
         run.trial.revive(room.victims)
@@ -242,24 +242,20 @@ def _make_room(run: Pass, unit: Unit, pods: Sequence[ReadOnlyObject], n_wanted: 
 
 def _find_room(run: Pass, unit: Unit, pod: ReadOnlyObject) -> Room | None:
     shape = shape_of(pod)
-    if run.in_vain.get(shape, -(2**31)) >= unit.priority:
+    if run.in_vain.get(shape, -(2**31)) >= unit.urgency:
         return None
     if run.trials >= TRIALS:
         run.again_s.append(0.0)
         return None
     nominated = str((pod.get("status") or {}).get("nominatedNodeName") or "")
-    room = run.trial.find_room(pod, shape, run.fit(shape).eligible, unit.priority, nominated)
+    room = run.trial.find_room(pod, shape, run.fit(shape).eligible, unit.urgency, nominated)
     run.trials += room is not None and bool(room.victims)
     return room
 
 
-def _may_preempt(pod: ReadOnlyObject) -> bool:
-    return (pod.get("spec") or {}).get("preemptionPolicy") != "Never"
-
-
 def _await_room(run: Pass, unit: Unit, rooms: Sequence[Room]) -> None:
     victims = [victim for room in rooms for victim in room.victims]
-    run.actions += writing.preempt(victims, f"{unit.title} (priority {unit.priority})", run.view.now)
+    run.actions += writing.preempt(victims, f"{unit.title} (priority {unit.urgency})", run.view.now)
     names = sorted({room.node.name for room in rooms})
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     message = f"waits until Pods have ended that make room for it on node {shown}"

@@ -76,6 +76,11 @@ class Unit:
         return max(priority_of(pod) for pod in self.pods)
 
     @property
+    def urgency(self) -> int:
+        """The highest priority of those of its Pods that may have others stopped; a Pod that may not lends none."""
+        return max((priority_of(pod) for pod in self.pods if may_preempt(pod)), default=-(2**31))
+
+    @property
     def rank(self) -> tuple[bool, int, str, str, str]:
         """Where it stands in the queue, lowest first."""
         is_begun = self.group is not None and 0 < self.group.n_bound < self.group.n_wanted
@@ -106,6 +111,11 @@ def group_of(pod: ReadOnlyObject) -> tuple[str, str] | None:
 def priority_of(pod: ReadOnlyObject) -> int:
     """Give a Pod's priority."""
     return int((pod.get("spec") or {}).get("priority") or 0)
+
+
+def may_preempt(pod: ReadOnlyObject) -> bool:
+    """Tell whether others may be stopped for a Pod."""
+    return (pod.get("spec") or {}).get("preemptionPolicy") != "Never"
 
 
 def is_ours(pod: ReadOnlyObject) -> bool:

@@ -105,6 +105,18 @@ async def test_all_that_waits_goes_with_the_zygote(runs):
     await until(lambda: not alive(shim) and not alive(waiting))
 
 
+async def test_after_many_at_once_one_waits_for_the_next(runs):
+    several = [await runs.start(argv=("python", "-c", "input()"), stdin=True) for _ in range(3)]
+    zygote = int(linux.stat_fields(several[0].shim_pid)[1])
+    for sandbox in several:
+        sandbox.end_input()
+    for sandbox in several:
+        await sandbox.wait()
+    shims = {sandbox.shim_pid for sandbox in several}
+    assert len(shims) == 3
+    await until(lambda: len(shims & set(linux.children(zygote))) == 1)
+
+
 async def test_a_shim_whose_service_is_gone_ends_with_its_container(runs, capabilities):
     before = Sandboxes(capabilities=capabilities)
     await before.start()

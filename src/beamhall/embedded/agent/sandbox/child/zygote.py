@@ -53,6 +53,8 @@ from beamhall.embedded.agent.sandbox.child import linux, probe, shim, warm
 _TRACEBACK_BYTES = 4000
 _TENANT_BYTES = 300
 _IDLE_LIMIT = 4
+_REST_MS = 3000
+"""When nothing happens for so long, an idle shim more than one ends, with the container that it has forked ahead."""
 
 
 def _import(modules: Sequence[str]) -> str:
@@ -92,7 +94,9 @@ class _Shims:
         """Give the next order: whose it is, and its channel. Ends the process when the service is gone."""
         channel = self._channel.fileno()
         while True:
-            ready = [fd for fd, _ in self._poll.poll()]
+            ready = [fd for fd, _ in self._poll.poll(_REST_MS if len(self._idle) > 1 else None)]
+            if not ready:
+                self._drop(self._idle[0])
             for fd in ready:
                 if fd != channel:  # first: one that is idle now can take the order
                     self._hear(fd)
